@@ -1,0 +1,53 @@
+"""The one command: `kybern COMPONENT [flags]`. Components are loaded only when asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("kybern.cluster.up", "start a cluster on this machine"),
+    "down": ("kybern.cluster.down", "stop it and leave nothing behind"),
+    "status": ("kybern.cluster.status", "show what runs and whether it is well"),
+    "doctor": ("kybern.cluster.doctor", "check what this machine has and lacks"),
+    "kubeconfig": ("kybern.cluster.kubeconfig", "print the path of the admin kubeconfig, or the file itself"),
+    "kubectl": ("kybern.cluster.kubectl", "run the machine's kubectl against this cluster"),
+    "image": ("kybern.cluster.image", "build and load container images"),
+    "apiserver": ("kybern.apiserver.command", "run the API server"),
+    "controller-manager": ("kybern.controllers.command", "run the controllers"),
+    "scheduler": ("kybern.scheduler.command", "run the scheduler"),
+    "kubelet": ("kybern.kubelet.command", "run the node agent"),
+    "proxy": ("kybern.proxy.command", "run the service proxy"),
+    "dns": ("kybern.dns.command", "run the cluster DNS server"),
+    "sample-app": ("kybern.cluster.sample_app", "the web app that `make up` deploys"),
+}
+"""name -> (module with `add_flags(parser)` and `async run(args) -> int | None`, one line of help)."""
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "usage: kybern COMMAND [flags]\n\n" + "\n".join(lines) + "\n\n`kybern COMMAND --help` lists its flags.\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        sys.stdout.write(usage())
+        return 0 if argv else 2
+    name = argv[0]
+    if name not in COMMANDS:
+        sys.stderr.write(f'kybern: unknown command "{name}"; `kybern --help` lists them\n')
+        return 2
+    module = importlib.import_module(COMMANDS[name][0])
+    parser = argparse.ArgumentParser(prog=f"kybern {name}", description=COMMANDS[name][1], allow_abbrev=False)
+    parser.add_argument("-v", "--v", type=int, default=0, metavar="LEVEL", help="log verbosity; 4 and above is debug")
+    module.add_flags(parser)
+    from kybern.process.daemon import launch
+
+    return launch(module.run, parser.parse_args(argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""What a resource declares. A kind is one file: a subclass of `Resource` that says what differs from the base.
+
+    class ConfigMap(Resource):
+        kind, plural, group, versions = "ConfigMap", "configmaps", "", ("v1",)
+        short_names = ("cm",)
+        columns = (Column("Data", "integer", lambda o: len(o.get("data") or {}) + len(o.get("binaryData") or {})), AGE)
+
+        def validate(self, obj: Object, errors: Errors) -> None: ...
+
+All hooks receive plain JSON dicts in the *storage version's* shape and may change `obj` in place (never `old`).
+The order at create is default -> prepare_create -> (admission) -> validate; at update default -> prepare_update ->
+(admission) -> validate -> validate_update. Type checks, unknown fields, and metadata are done before, from the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kybern.api import durations
+from kybern.api.field import Errors
+from kybern.api.types import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`. `cell` gives a string, integer or bool; priority 1 shows with -o wide only."""
+
+    name: str
+    type: str
+    cell: Callable[[Object], Any]
+    description: str = ""
+    priority: int = 0
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a scalable resource keeps what `autoscaling/v1 Scale` shows; paths are dotted."""
+
+    spec_replicas: str = "spec.replicas"
+    status_replicas: str = "status.replicas"
+    selector: str = "spec.selector"
+    """A LabelSelector object's path, or a CRD's path of a serialised selector string (`status.selector`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A subresource other than `status` and `scale`, served by the verb of that name (verbs/<name>.py)."""
+
+    name: str
+    kind: str
+    """The kind it accepts, e.g. "Binding"; its group and version may differ from the parent's."""
+    group: str = ""
+    version: str = "v1"
+    verbs: tuple[str, ...] = ("create",)
+
+
+@dataclass(slots=True)
+class Preparation:
+    """What the request layer tells the prepare hooks."""
+
+    user: str = ""
+    subresource: str = ""
+    warnings: list[str] = field(default_factory=list)
+    """Texts for `Warning:` headers."""
+
+
+class Resource:
+    """A kind, in all its served versions. Instances are made once by the scheme (built-ins) or per CRD."""
+
+    group: str = ""
+    kind: str = ""
+    plural: str = ""
+    singular: str = ""
+    """Defaults to the lower-cased kind."""
+    versions: tuple[str, ...] = ("v1",)
+    """Served versions, preferred first."""
+    storage_version: str = ""
+    """Defaults to the first served version."""
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    has_status: bool = False
+    """Whether there is a `status` subresource; then the main resource ignores status and the other way round."""
+    has_generation: bool = True
+    """Whether metadata.generation counts changes of spec (anything but metadata and status)."""
+    scale: Scale | None = None
+    subresources: tuple[Subresource, ...] = ()
+    columns: tuple[Column, ...] = ()
+    """Without the Name column, which always comes first. Empty: Name and Age (upstream's default)."""
+    grace_period: bool = False
+    """Whether deletion is graceful (Pod): `grace_seconds` then decides."""
+    validates_name: str = "dns_subdomain"
+    """names.py's rule for metadata.name: dns_subdomain, dns_label, dns1035_label, path_segment."""
+    storage_prefix: str = ""
+    """Key segment below /registry/; defaults to `plural` (core, apps) or `group/plural` as upstream does it."""
+    custom: bool = False
+    """True for kinds made by a CRD."""
+
+    def default(self, obj: Object) -> None:
+        """Fill in upstream's defaults."""
+
+    def prepare_create(self, obj: Object, prep: Preparation) -> None:
+        """Reset what clients may not set (status is dropped already where has_status); warn of deprecated use."""
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        """Carry over what an update may not change silently (as upstream's strategies do)."""
+
+    def validate(self, obj: Object, errors: Errors) -> None:
+        """Semantic rules for any write; ObjectMeta is checked by the caller."""
+
+    def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
+        """Rules between old and new: immutable fields. `validate` has run already."""
+
+    def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
+        """Rules for writes through the status subresource."""
+
+    def selectable(self, obj: Object) -> Mapping[str, str]:
+        """Field-selector values other than metadata.name and metadata.namespace, e.g. {"spec.nodeName": "n1"}."""
+        return {}
+
+    selectable_fields: tuple[str, ...] = ()
+    """The keys `selectable` gives; a field selector on any other is a BadRequest."""
+
+    def grace_seconds(self, obj: Object, asked: int | None) -> int:
+        """Graceful kinds: the seconds to grant; 0 deletes at once."""
+        return 0
+
+    def convert(self, obj: Object, version: str) -> Object:
+        """Give `obj` (in any served version; see its apiVersion) in `version`. Must not change `obj`."""
+        return {**obj, "apiVersion": f"{self.group}/{version}" if self.group else version}
+
+    # Derived names; not overridden.
+
+    @property
+    def group_resource(self) -> str:
+        """`deployments.apps`, `pods`."""
+        return f"{self.plural}.{self.group}" if self.group else str(self.plural)
+
+    def api_version(self, version: str = "") -> str:
+        """`apps/v1`, `v1`: of `version`, else of the storage version."""
+        version = version or self.stored_as
+        return f"{self.group}/{version}" if self.group else version
+
+    @property
+    def stored_as(self) -> str:
+        """The version objects are stored in."""
+        return self.storage_version or self.versions[0]
+
+    def key(self, namespace: str, name: str) -> str:
+        """The store key, upstream's: `/registry/pods/ns/name`."""
+        return f"{self.prefix(namespace)}{name}"
+
+    def prefix(self, namespace: str = "") -> str:
+        """The store prefix of the kind, or of one namespace of it; ends in a slash."""
+        base = f"/registry/{self.storage_prefix or self.plural}/"
+        return f"{base}{namespace}/" if namespace else base
+
+
+AGE = Column("Age", "string", lambda o: durations.since(o["metadata"].get("creationTimestamp")), "Time since creation")

@@ -1,0 +1,59 @@
+"""kind <-> group/version/resource <-> path, for built-ins and custom resources alike."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+
+import kybern.api as api
+from kybern.api.resource import Resource
+
+
+class Scheme:
+    """All kinds a server knows. Built-ins are loaded once; custom kinds are added and removed while it runs."""
+
+    def __init__(self) -> None:
+        self._by_resource: dict[tuple[str, str], Resource] = {}
+        self._by_kind: dict[tuple[str, str], Resource] = {}
+
+    def add(self, resource: Resource) -> None:
+        """Register; replaces a kind of the same group and plural (a CRD that changed)."""
+        self.remove(resource.group, resource.plural)
+        self._by_resource[(resource.group, resource.plural)] = resource
+        self._by_kind[(resource.group, resource.kind)] = resource
+
+    def remove(self, group: str, plural: str) -> None:
+        """Forget a kind; unknown ones are ignored."""
+        gone = self._by_resource.pop((group, plural), None)
+        if gone:
+            self._by_kind.pop((group, gone.kind), None)
+
+    def resource(self, group: str, plural: str, version: str = "") -> Resource | None:
+        """By URL segments; with `version`, only if that version is served."""
+        found = self._by_resource.get((group, plural))
+        return found if found and (not version or version in found.versions) else None
+
+    def kind(self, api_version: str, kind: str) -> Resource | None:
+        """By an object's apiVersion and kind."""
+        group, _, version = api_version.rpartition("/")
+        found = self._by_kind.get((group, kind))
+        return found if found and version in found.versions else None
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(list(self._by_resource.values()))
+
+
+def builtin() -> Scheme:
+    """A scheme of every `Resource` subclass in a module of an API group's package under `kybern.api`."""
+    scheme = Scheme()
+    for package in pkgutil.iter_modules(api.__path__, f"{api.__name__}."):
+        if not package.ispkg or package.name.endswith("_generated"):
+            continue
+        parent = importlib.import_module(package.name)
+        for module in pkgutil.iter_modules(parent.__path__, f"{package.name}."):
+            for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+                if issubclass(cls, Resource) and cls.kind and cls.__module__ == module.name:
+                    scheme.add(cls())
+    return scheme

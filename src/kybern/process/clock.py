@@ -1,0 +1,70 @@
+"""Wall time, random numbers and ids: the only module that asks the system for them, so tests can set them.
+
+Waiting is on the event loop (`asyncio.sleep`), which tests can run in virtual time.
+"""
+
+from __future__ import annotations
+
+import random as _random
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+
+class Clock:
+    """Wall time. Replace `now_fn` in a test to step it."""
+
+    def __init__(self, now_fn: Callable[[], float] = time.time) -> None:
+        self.now_fn = now_fn
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return self.now_fn()
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.fromtimestamp(self.now_fn(), UTC)
+
+    def stamp(self) -> str:
+        """metav1.Time: `2026-01-31T12:00:00Z`."""
+        return self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def micro_stamp(self) -> str:
+        """metav1.MicroTime: `2026-01-31T12:00:00.000000Z`."""
+        return self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+clock = Clock()
+"""The process's clock."""
+
+random = _random.Random()
+"""The process's random numbers; seed it to repeat a run. Not for secrets."""
+
+
+def monotonic() -> float:
+    """Seconds on a clock that never goes back; for measuring, not for waiting."""
+    return time.monotonic()
+
+
+def new_uid() -> str:
+    """A fresh object UID."""
+    return str(uuid.uuid4())
+
+
+_ALPHANUMS = "bcdfghjklmnpqrstvwxz2456789"
+
+
+def name_suffix(length: int = 5) -> str:
+    """The random tail of generated names: no vowels, so no words."""
+    return "".join(random.choices(_ALPHANUMS, k=length))
+
+
+def parse_time(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time. Raises ValueError."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00") if text.endswith("Z") else text).timestamp()
+
+
+def format_time(seconds: float) -> str:
+    """metav1.Time of an epoch time."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,73 @@
+"""Running one component as a process: event loop, logging, signals, one-line operator errors."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import uvloop
+
+log = logging.getLogger(__name__)
+
+
+class OperatorError(Exception):
+    """Something the operator must mend. One line: what is wrong and what to do. Ends the process with code 1."""
+
+
+def setup_logging(verbosity: int = 0) -> None:
+    """Log to stderr, one line per record: time, level, module, message. -v 4 and above is debug."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbosity >= 4 else logging.INFO,
+        format="%(asctime)s.%(msecs)03d %(levelname).1s %(name)s] %(message)s",
+        datefmt="%m%d %H:%M:%S",
+        stream=sys.stderr,
+        force=True,
+    )
+
+
+async def until_signalled() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def run_until_signalled(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main`; cancel it on SIGTERM/SIGINT and let it clean up. Re-raises what `main` raised."""
+    task = asyncio.ensure_future(main)
+    stop = asyncio.ensure_future(until_signalled())
+    try:
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def launch(run: Callable[[argparse.Namespace], Awaitable[int | None]], args: argparse.Namespace) -> int:
+    """Run a command's coroutine on uvloop and turn operator errors into one line."""
+    setup_logging(getattr(args, "v", 0) or 0)
+    # The start-up objects (schema, modules) never die: keep the collector from walking them again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+    async def main() -> int:
+        return await run(args) or 0
+
+    try:
+        return uvloop.run(main())
+    except OperatorError as error:
+        sys.stderr.write(f"kybern: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
