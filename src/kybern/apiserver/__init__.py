@@ -3,5 +3,5 @@
 reads: requests; the store
 writes: the store; kubelets (logs, exec, attach, port-forward)
 start here: app.py, then chain.py: the way of a request, in order
-to add one: a verb is a file in verbs/, an authenticator in authn/, an authorizer in authz/, an admission plugin in admission/
+to add one: a file in verbs/, authn/, authz/ or admission/; order is a list in chain.py and admission/order.py
 """
