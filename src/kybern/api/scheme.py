@@ -17,18 +17,22 @@ class Scheme:
     def __init__(self) -> None:
         self._by_resource: dict[tuple[str, str], Resource] = {}
         self._by_kind: dict[tuple[str, str], Resource] = {}
+        self.version = 0
+        """Changes with every add and remove, so that what is derived from the scheme knows when it is stale."""
 
     def add(self, resource: Resource) -> None:
         """Register; replaces a kind of the same group and plural (a CRD that changed)."""
         self.remove(resource.group, resource.plural)
         self._by_resource[(resource.group, resource.plural)] = resource
         self._by_kind[(resource.group, resource.kind)] = resource
+        self.version += 1
 
     def remove(self, group: str, plural: str) -> None:
         """Forget a kind; unknown ones are ignored."""
         gone = self._by_resource.pop((group, plural), None)
         if gone:
             self._by_kind.pop((group, gone.kind), None)
+            self.version += 1
 
     def resource(self, group: str, plural: str, version: str = "") -> Resource | None:
         """By URL segments; with `version`, only if that version is served."""
