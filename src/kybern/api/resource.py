@@ -90,13 +90,17 @@ class Resource:
     scale: Scale | None = None
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
-    """Without the Name column, which always comes first. Empty: Name and Age (upstream's default)."""
+    """Without the Name column, which comes first by itself. Empty: Name and Age (upstream's default)."""
+    name_column: bool = True
+    """False where `columns` places the name itself (events)."""
+    time_to_live: int = 0
+    """Seconds after a write until the object deletes itself (a store lease); 0: never."""
     grace_period: bool = False
     """Whether deletion is graceful (Pod): `grace_seconds` then decides."""
     validates_name: str = "dns_subdomain"
     """names.py's rule for metadata.name: dns_subdomain, dns_label, dns1035_label, path_segment."""
     storage_prefix: str = ""
-    """Key segment below /registry/; defaults to `plural` (core, apps) or `group/plural` as upstream does it."""
+    """Key segments below /registry/, upstream's; defaults to `plural`. Custom kinds have `group/plural`."""
     custom: bool = False
     """True for kinds made by a CRD."""
 
@@ -133,7 +137,20 @@ class Resource:
         """Give `obj` (in any served version; see its apiVersion) in `version`. Must not change `obj`."""
         return {**obj, "apiVersion": f"{self.group}/{version}" if self.group else version}
 
-    # Derived names; not overridden.
+    def to_storage(self, obj: Object) -> Object:
+        """Give `obj` (in any served version) in the shape it is stored and the hooks work in. Must not change `obj`.
+        Only kinds that share their storage with another group's kind override this (events.k8s.io Event)."""
+        return self.convert(obj, self.stored_as)
+
+    def from_storage(self, obj: Object, version: str) -> Object:
+        """Give a stored `obj` in the served `version`. Must not change `obj`."""
+        return self.convert(obj, version)
+
+    def display_name(self, obj: Object) -> str:
+        """What the Name column shows."""
+        return str(obj["metadata"].get("name", ""))
+
+    # Derived names; not overridden, but for `api_version` together with `to_storage`.
 
     @property
     def group_resource(self) -> str:
