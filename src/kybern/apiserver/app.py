@@ -1,0 +1,76 @@
+"""The API server as an object: what the parts share, and the ASGI adapter that tests and in-process clients use.
+
+An App is made from a Registry (what is stored), authenticators, authorizers and admission plugins; `handle` takes a
+request through chain.py. `routes` serve the paths that are no resources (/healthz, /openapi/v2, /apis, ...).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from kybern.apiserver.registry import Registry
+from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
+
+log = logging.getLogger(__name__)
+
+Handler: TypeAlias = "Callable[[App, Request], Awaitable[Response]]"
+
+
+@dataclass(slots=True, frozen=True)
+class Decision:
+    """What an authorizer says: True, False, or None for no opinion, and why."""
+
+    allowed: bool | None
+    reason: str = ""
+
+
+class Authenticator(Protocol):
+    """One way to know who is asking."""
+
+    async def authenticate(self, request: Request) -> UserInfo | None:
+        """None: not my kind of credential. Raises Unauthorized: mine, and wrong."""
+        ...
+
+
+class Authorizer(Protocol):
+    """One way to decide what a user may do."""
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision: ...
+
+
+class App:
+    """The server's parts. Set up by command.py (or a test); `handle` is all that a listener needs."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        authenticators: Sequence[Authenticator] = (),
+        authorizers: Sequence[Authorizer] = (),
+        admission: Any = None,
+        anonymous: bool = True,
+    ) -> None:
+        self.registry = registry
+        self.authenticators = list(authenticators)
+        self.authorizers = list(authorizers)
+        self.admission = admission
+        self.anonymous = anonymous
+        self.routes: dict[str, Handler] = {}
+        """Exact paths, and prefixes where the key ends in `/*`; of several prefixes the longest wins."""
+        self.checks: dict[str, Callable[[], str]] = {}
+        """Health checks: name -> "" if well, else what is wrong."""
+        self.services: dict[str, Any] = {}
+        """What parts leave for others to find: "tokens" (issuer), "kubelet" (client), ..."""
+
+    def route(self, path: str, handler: Handler) -> None:
+        """Serve a non-resource path, e.g. "/version" or "/openapi/v3/*"."""
+        self.routes[path] = handler
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request. Never raises: errors become Status documents."""
+        from kybern.apiserver.chain import serve
+
+        return await serve(self, request)

@@ -1,0 +1,171 @@
+"""What passes through the server: a request, who made it, what it asks for, and the answer.
+
+Written by the listener (server.py) or the ASGI adapter (app.py), filled in along chain.py, read by the verbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+
+from kybern.api.errors import APIError
+from kybern.api.resource import Resource
+from kybern.api.types import Object
+
+JSON = "application/json"
+
+
+@dataclass(slots=True, frozen=True)
+class UserInfo:
+    """An authenticated user, as in SubjectAccessReview and admission review."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+ANONYMOUS = UserInfo("system:anonymous", ("system:unauthenticated",))
+SYSTEM = UserInfo("system:apiserver", ("system:masters",))
+"""The server itself: bootstrap and allocation loops."""
+
+
+@dataclass(slots=True)
+class RequestInfo:
+    """What a request asks for. `verb` is the API verb (get, list, watch, create, update, patch, delete,
+    deletecollection) or, where `is_resource` is false, the lower-case HTTP method."""
+
+    verb: str
+    path: str
+    is_resource: bool = False
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    rest: str = ""
+    """What follows the subresource in the path (proxy): starts with a slash, or empty."""
+
+
+class Request:
+    """One request. `path` is decoded; header names are lower-case; `body` is complete."""
+
+    __slots__ = (
+        "_args",
+        "body",
+        "client",
+        "headers",
+        "info",
+        "method",
+        "path",
+        "peer_certificate",
+        "query",
+        "resource",
+        "user",
+        "warnings",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        peer_certificate: bytes | None = None,
+        client: tuple[str, int] = ("", 0),
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers: dict[str, str] = {} if headers is None else headers
+        self.body = body
+        self.peer_certificate = peer_certificate
+        """DER of the client's certificate, verified against the client CA by the listener."""
+        self.client = client
+        self._args: dict[str, list[str]] | None = None
+        # Filled in by the chain.
+        self.user: UserInfo = ANONYMOUS
+        self.info: RequestInfo = RequestInfo("", path)
+        self.resource: Resource | None = None
+        self.warnings: list[str] = []
+
+    @property
+    def args(self) -> dict[str, list[str]]:
+        """The query parameters, parsed at first use."""
+        if self._args is None:
+            self._args = parse_qs(self.query, keep_blank_values=True) if self.query else {}
+        return self._args
+
+    def arg(self, name: str, default: str = "") -> str:
+        """The first value of a query parameter."""
+        if not self.query:
+            return default
+        values = self.args.get(name)
+        return values[0] if values else default
+
+    def flag(self, name: str) -> bool:
+        """A boolean query parameter; upstream takes `1` and `true`, and a bare name as true."""
+        return bool(self.query) and self.arg(name, "false").lower() not in ("false", "0")
+
+
+class Response:
+    """An answer. `body` is all of it, or an iterator whose pieces are sent as they come (chunked, unless the headers
+    carry a content-length)."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes | AsyncIterator[bytes] = b"",
+        content_type: str = JSON,
+        headers: list[tuple[str, str]] | None = None,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers: list[tuple[str, str]] = [("content-type", content_type)] if content_type else []
+        if headers:
+            self.headers += headers
+
+
+class Upgrade(Response):
+    """Takes over the connection once the headers are sent (101, or 200 where `headers` say so): `handler` gets a
+    reader and a writer with the interfaces of asyncio's streams. Only the listener can serve it."""
+
+    __slots__ = ("handler",)
+
+    def __init__(
+        self,
+        handler: Callable[[Any, Any], Awaitable[None]],
+        headers: list[tuple[str, str]],
+        status: int = 101,
+    ) -> None:
+        super().__init__(status, b"", "", headers)
+        self.handler = handler
+
+
+def json_response(obj: Any, status: int = 200, headers: list[tuple[str, str]] | None = None) -> Response:
+    """An answer of one JSON document."""
+    return Response(status, orjson.dumps(obj), JSON, headers)
+
+
+def status_response(error: APIError) -> Response:
+    """A Status document for an error, with Retry-After where it says how long to wait."""
+    headers = [("retry-after", str(error.retry_after))] if error.retry_after else None
+    return json_response(error.status(), error.code, headers)
+
+
+def success(details: Object | None = None, code: int = 200) -> Response:
+    """The Status document of something done that has no object to show."""
+    body: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    if details:
+        body["details"] = details
+    else:
+        body["code"] = code
+    return json_response(body, code)
