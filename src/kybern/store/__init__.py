@@ -5,3 +5,7 @@ writes: memory, or a SQLite file with its write-ahead log
 start here: base.py (the Protocol), then sqlite.py
 to add one: a file with a class that fulfils `base.Store`; add it to tests/contract/test_store.py
 """
+
+from kybern.store.opening import open_store
+
+__all__ = ["open_store"]

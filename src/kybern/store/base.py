@@ -71,6 +71,14 @@ class FutureRevision(StoreError):
         self.current = current
 
 
+class LeaseNotFound(StoreError):
+    """create/update with a lease that was never granted or has expired."""
+
+    def __init__(self, lease: int) -> None:
+        super().__init__(f"lease {lease} does not exist")
+        self.lease = lease
+
+
 class StoreUnavailable(StoreError):
     """The store can't answer or can't make a write durable; the message says why and what to do."""
 
@@ -109,11 +117,11 @@ class Store(Protocol):
         ...
 
     async def create(self, key: str, value: bytes, *, lease: int = 0) -> Entry:
-        """Raises KeyExists. Durable when it returns, like every write."""
+        """Raises KeyExists, LeaseNotFound. Durable when it returns, like every write."""
         ...
 
     async def update(self, key: str, value: bytes, *, expect: int, lease: int = 0) -> Entry:
-        """Replace the key if its mod_revision is `expect`. Raises Mismatch."""
+        """Replace the key if its mod_revision is `expect`. Raises Mismatch, LeaseNotFound."""
         ...
 
     async def delete(self, key: str, *, expect: int = 0) -> Entry:
