@@ -1,0 +1,162 @@
+"""Where the server is and who we are: kubeconfig files and the service account mounted into a pod.
+
+Source: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ (certificates and tokens; no auth plugins).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import os
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kybern.client.rest import Client
+from kybern.client.transport import HTTPTransport
+from kybern.process.clock import monotonic
+from kybern.process.daemon import OperatorError
+
+SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_TOKEN_LIFE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """A server and an identity. `*_data` are PEM bytes. `token_file` is read anew every minute."""
+
+    server: str
+    ca_data: bytes = b""
+    cert_data: bytes = b""
+    key_data: bytes = b""
+    token: str = ""
+    token_file: str = ""
+    namespace: str = "default"
+    insecure: bool = False
+    server_name: str = ""
+
+
+def load(path: str | Path | None = None, *, context: str = "") -> ClientConfig:
+    """Read a kubeconfig: `path`, else $KUBECONFIG's first file, else ~/.kube/config. Raises OperatorError."""
+    first = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    file = Path(path or first or Path.home() / ".kube" / "config")
+    try:
+        document = yaml.load(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        raise OperatorError(f"there is no kubeconfig at {file}; name one with --kubeconfig") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OperatorError(f"can't read the kubeconfig {file}: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise OperatorError(f"{file} is not a kubeconfig")
+    return _resolve(document, file, context)
+
+
+def in_cluster() -> ClientConfig:
+    """The configuration of a pod: its service account's token. Raises OperatorError outside of one."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "")
+    token = SERVICE_ACCOUNT_DIR / "token"
+    if not host or not port or not token.exists():
+        raise OperatorError("not inside a pod, and no --kubeconfig given")
+    namespace = SERVICE_ACCOUNT_DIR / "namespace"
+    return ClientConfig(
+        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        ca_data=(SERVICE_ACCOUNT_DIR / "ca.crt").read_bytes(),
+        token_file=str(token),
+        namespace=namespace.read_text().strip() if namespace.exists() else "default",
+    )
+
+
+def connect(config: ClientConfig, user_agent: str = "kybern") -> Client:
+    """A client over HTTP(S). Raises OperatorError for certificates that can't be used."""
+    tls = _tls(config) if config.server.startswith("https") else None
+    return Client(HTTPTransport(config.server, tls=tls, bearer=_bearer(config)), user_agent=user_agent)
+
+
+def _resolve(document: dict[str, Any], file: Path, context: str) -> ClientConfig:
+    chosen = context or document.get("current-context") or ""
+    if not chosen:
+        raise OperatorError(f"{file} has no current-context")
+    entry = _named(document, "contexts", "context", chosen, file)
+    cluster = _named(document, "clusters", "cluster", entry.get("cluster", ""), file)
+    user = _named(document, "users", "user", entry["user"], file) if entry.get("user") else {}
+    if not cluster.get("server"):
+        raise OperatorError(f'{file}: cluster "{entry.get("cluster")}" names no server')
+    token_file = user.get("tokenFile", "")
+    return ClientConfig(
+        server=cluster["server"],
+        ca_data=_data(cluster, "certificate-authority", file),
+        cert_data=_data(user, "client-certificate", file),
+        key_data=_data(user, "client-key", file),
+        token=user.get("token", ""),
+        token_file=str(file.parent / token_file) if token_file else "",
+        namespace=entry.get("namespace") or "default",
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        server_name=cluster.get("tls-server-name", ""),
+    )
+
+
+def _named(document: dict[str, Any], section: str, field: str, name: str, file: Path) -> dict[str, Any]:
+    for entry in document.get(section) or ():
+        if isinstance(entry, dict) and entry.get("name") == name:
+            found: dict[str, Any] = entry.get(field) or {}
+            return found
+    raise OperatorError(f'{file} has no {field} "{name}"')
+
+
+def _data(entry: dict[str, Any], field: str, file: Path) -> bytes:
+    """PEM bytes given inline (base64) or by a path relative to the kubeconfig."""
+    try:
+        if inline := entry.get(f"{field}-data"):
+            return base64.b64decode(inline, validate=True)
+        if path := entry.get(field):
+            return Path(file.parent / path).read_bytes()
+    except (OSError, binascii.Error, ValueError, TypeError) as error:
+        raise OperatorError(f"{file}: can't read {field}: {error}") from error
+    return b""
+
+
+def _tls(config: ClientConfig) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=config.ca_data.decode("ascii") if config.ca_data else None)
+        # Cluster CAs made by common tools lack the extensions that newer Pythons insist on.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if config.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if config.cert_data and config.key_data:
+            _load_identity(context, config)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise OperatorError(f"the certificates for {config.server} can't be used: {error}") from error
+    return context
+
+
+def _load_identity(context: ssl.SSLContext, config: ClientConfig) -> None:
+    # The ssl module takes certificates from files only; this one is gone before anybody else can open it.
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(config.cert_data + b"\n" + config.key_data)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def _bearer(config: ClientConfig) -> Callable[[], str] | None:
+    if not config.token_file:
+        return (lambda: config.token) if config.token else None
+    held = config.token
+    expires = 0.0
+
+    def current() -> str:
+        nonlocal held, expires
+        if monotonic() >= expires:
+            # A token that is being replaced right now stays the old one until the next look.
+            with contextlib.suppress(OSError):
+                held = Path(config.token_file).read_text().strip() or held
+            expires = monotonic() + _TOKEN_LIFE
+        return held
+
+    return current

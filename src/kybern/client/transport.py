@@ -1,0 +1,213 @@
+"""How requests reach the API server: over HTTP, or by calling its ASGI app in this process.
+
+A transport moves bytes and knows nothing of objects. Both methods raise Unreachable where no answer came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import unquote
+
+import aiohttp
+from yarl import URL
+
+from kybern.api.errors import ServiceUnavailable
+
+
+class Unreachable(ServiceUnavailable):
+    """No answer: refused, reset, timed out. Whether the server acted on the request is unknown."""
+
+
+class Answer(NamedTuple):
+    """A whole response. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Stream(NamedTuple):
+    """A response whose body is read as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+class Transport(Protocol):
+    """`target` is path and query, percent-encoded."""
+
+    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        """One request, one whole answer. Raises Unreachable."""
+        ...
+
+    def open(self, target: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Stream]:
+        """GET with a streamed answer; leaving the context ends it. Raises Unreachable, also while reading."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class HTTPTransport:
+    """One pooled aiohttp session. `bearer` gives the token for each request, so that it can rotate."""
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        bearer: Callable[[], str] | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        self.server = server.rstrip("/")
+        self._tls = tls
+        self._bearer = bearer
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=10)
+        self._stream_timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        url = URL(self.server + target, encoded=True)
+        try:
+            async with self._open_session().request(
+                method, url, data=body, headers=self._headers(headers), timeout=self._timeout, allow_redirects=False
+            ) as response:
+                return Answer(response.status, _lower(response.headers), await response.read())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    @asynccontextmanager
+    async def open(self, target: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
+        url = URL(self.server + target, encoded=True)
+        try:
+            async with self._open_session().get(
+                url, headers=self._headers(headers), timeout=self._stream_timeout, allow_redirects=False
+            ) as response:
+                yield Stream(response.status, _lower(response.headers), response.content.iter_any())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    async def close(self) -> None:
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._tls or True, keepalive_timeout=60)
+            self._session = aiohttp.ClientSession(connector=connector, skip_auto_headers=("Accept-Encoding",))
+        return self._session
+
+    def _headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        token = self._bearer() if self._bearer else ""
+        return {**headers, "Authorization": f"Bearer {token}"} if token else headers
+
+    def _unreachable(self, error: BaseException) -> Unreachable:
+        return Unreachable(f"no answer from {self.server}: {str(error) or type(error).__name__}")
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+Message = dict[str, Any]
+ASGIApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+_STREAM_BUFFER = 256
+"""Chunks an app may be ahead of a streaming reader; it waits after that, as it would on a full socket."""
+
+
+class InProcessTransport:
+    """Calls an ASGI app directly. `headers` go with every request: how this caller proves who it is."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str] | None = None) -> None:
+        self._app = app
+        self._own = dict(headers or {})
+
+    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        start: Message = {}
+        parts: list[bytes] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body or b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            else:
+                parts.append(message.get("body", b""))
+
+        await self._app(self._scope(method, target, headers), receive, send)
+        if not start:
+            raise Unreachable("the app gave no answer")
+        return Answer(start["status"], _decoded(start), parts[0] if len(parts) == 1 else b"".join(parts))
+
+    @asynccontextmanager
+    async def open(self, target: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
+        messages: asyncio.Queue[Message | None] = asyncio.Queue(_STREAM_BUFFER)
+        gone = asyncio.Event()
+        asked = False
+
+        async def receive() -> Message:
+            nonlocal asked
+            if not asked:
+                asked = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def serve() -> None:
+            try:
+                await self._app(self._scope("GET", target, headers), receive, messages.put)
+            finally:
+                await messages.put(None)
+
+        task = asyncio.ensure_future(serve())
+        try:
+            start = await messages.get()
+            if start is None:
+                await task
+                raise Unreachable("the app gave no answer")
+            yield Stream(start["status"], _decoded(start), _bodies(messages))
+        finally:
+            gone.set()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _scope(self, method: str, target: str, headers: Mapping[str, str]) -> Message:
+        raw_path, _, query = target.partition("?")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "https",
+            "path": unquote(raw_path),
+            "raw_path": raw_path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(k.lower().encode(), v.encode()) for k, v in {**headers, **self._own}.items()],
+            "client": ("127.0.0.1", 0),
+            "server": ("127.0.0.1", 6443),
+        }
+
+
+async def _bodies(messages: asyncio.Queue[Message | None]) -> AsyncIterator[bytes]:
+    while (message := await messages.get()) is not None:
+        if body := message.get("body"):
+            yield body
+
+
+def _decoded(start: Message) -> dict[str, str]:
+    return {bytes(name).decode().lower(): bytes(value).decode() for name, value in start.get("headers", ())}
