@@ -9,6 +9,7 @@ import sys
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("kybern.cluster.up", "start a cluster on this machine"),
     "down": ("kybern.cluster.down", "stop it and leave nothing behind"),
+    "supervise": ("kybern.cluster.supervisor", "keep the processes of a cluster running (`up` starts it)"),
     "status": ("kybern.cluster.status", "show what runs and whether it is well"),
     "doctor": ("kybern.cluster.doctor", "check what this machine has and lacks"),
     "kubeconfig": ("kybern.cluster.kubeconfig", "print the path of the admin kubeconfig, or the file itself"),
@@ -20,7 +21,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kubelet": ("kybern.kubelet.command", "run the node agent"),
     "proxy": ("kybern.proxy.command", "run the service proxy"),
     "dns": ("kybern.dns.command", "run the cluster DNS server"),
-    "sample-app": ("kybern.cluster.sample_app", "the web app that `make up` deploys"),
 }
 """name -> (module with `add_flags(parser)` and `async run(args) -> int | None`, one line of help)."""
 

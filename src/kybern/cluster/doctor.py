@@ -1,0 +1,123 @@
+"""`kybern doctor`: what this machine has and lacks, a line each, with what to do. `up` asks the same questions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kybern.cluster import containerd
+from kybern.cluster.layout import Layout, Settings, add_data_dir
+from kybern.process.daemon import OperatorError
+
+_MIB = 1024 * 1024
+_DISK_NEEDED = 1024 * _MIB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's outcome. `fatal`: the cluster can't start."""
+
+    good: bool
+    what: str
+    fix: str = ""
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        mark = "ok  " if self.good else "FAIL" if self.fatal else "note"
+        return f"{mark}  {self.what}" + ("" if self.good or not self.fix else f" — {self.fix}")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_data_dir(parser)
+
+
+async def run(args: argparse.Namespace) -> int:
+    layout = Layout.of(args)
+    found = list(examine(layout, layout.read_settings()))
+    sys.stdout.writelines(f"{finding}\n" for finding in found)
+    return int(any(not finding.good and finding.fatal for finding in found))
+
+
+def require(layout: Layout, settings: Settings | None, *, running: bool) -> None:
+    """Raise OperatorError with the first thing that keeps a cluster from starting."""
+    for finding in examine(layout, None if running else settings):
+        if not finding.good and finding.fatal:
+            raise OperatorError(f"{finding.what}; {finding.fix}")
+
+
+def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
+    """Every check, in order. Ports are looked at only where `settings` say which and nothing of ours runs."""
+    yield Finding(os.geteuid() == 0, "running as root", "run it as root (sudo)")
+    for name, package in (("runc", "runc"), ("nft", "nftables"), ("ip", "iproute2"), ("mount", "mount")):
+        found = shutil.which(name)
+        yield Finding(bool(found), found or f"{name} is not installed", f"run `apt-get install {package}`")
+    yield from (_tried(check) for check in (containerd.program, containerd.cni_plugin_dir))
+    for name, package in (("kubectl", "kubernetes-client"), ("iptables", "iptables"), ("conntrack", "conntrack")):
+        found = shutil.which(name)
+        yield Finding(bool(found), found or f"{name} is not installed", f"run `apt-get install {package}`", fatal=False)
+    yield _disk(layout.root)
+    yield _filter()
+    yield Finding(
+        Path("/proc/sys/net/ipv4/ip_forward").exists(), "IPv4 forwarding can be set", "use a kernel with IPv4"
+    )
+    yield Finding(True, f"cgroups: {cgroup_mode()}")
+    restricted = containerd.oom_score_is_restricted()
+    yield Finding(not restricted, "may lower oom_score_adj", "no CAP_SYS_RESOURCE: pods keep the default", fatal=False)
+    if settings:
+        yield from _ports(settings)
+
+
+def _tried(check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(True, check())
+    except OperatorError as error:
+        what, _, fix = str(error).partition("; ")
+        return Finding(False, what, fix)
+
+
+def _disk(path: Path) -> Finding:
+    while not path.exists():
+        path = path.parent
+    free = shutil.disk_usage(path).free
+    return Finding(
+        free >= _DISK_NEEDED,
+        f"{free // _MIB} MiB free at {path}",
+        f"free {_DISK_NEEDED // _MIB} MiB or use another --data-dir",
+    )
+
+
+def _filter() -> Finding:
+    if not shutil.which("nft"):
+        return Finding(False, "the kernel's packet filter was not tried", "install nftables")
+    done = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
+    reason = done.stderr.strip().splitlines()[0] if done.stderr.strip() else ""
+    what = "the kernel's packet filter answers" if not done.returncode else f"nft fails: {reason}"
+    return Finding(not done.returncode, what, "run as root on a kernel with nf_tables")
+
+
+def cgroup_mode() -> str:
+    """How this machine mounts cgroups."""
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        return "v2"
+    hybrid = Path("/sys/fs/cgroup/unified").exists()
+    return "v1 with a unified hierarchy (hybrid)" if hybrid else "v1"
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    wanted = {"API server": settings.secure_port, "kubelet": settings.kubelet_port, "DNS": settings.dns_port}
+    for name, port in wanted.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.node_ip, port))
+                yield Finding(True, f"port {port} is free for the {name}")
+            except OSError as error:
+                fix = f"stop what listens there (`ss -ltnp sport = :{port}`) or choose another port"
+                yield Finding(False, f"port {port} for the {name}: {error.strerror}", fix)
