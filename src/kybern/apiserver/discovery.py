@@ -1,0 +1,215 @@
+"""What this server serves: /api, /apis and below, in the legacy shape and as aggregated discovery.
+
+Documents are made from the scheme when asked for and kept as bytes until the scheme changes.
+Source: API reference, APIGroupDiscoveryList v2 apidiscovery.k8s.io; KEP-3352 Aggregated Discovery.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable
+
+import orjson
+
+from kybern.api.resource import Resource, Subresource
+from kybern.api.scheme import Scheme
+from kybern.api.types import Object
+from kybern.apiserver.request import JSON, Request, Response
+
+GROUP_ORDER = (
+    "", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
+    "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io",
+    "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io",
+    "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io",
+)  # fmt: skip
+"""Built-in groups as clients see them, which is also how kubectl settles ambiguous names; custom groups follow."""
+
+_AGGREGATED = re.compile(
+    r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2|v2beta1)\s*;\s*as=APIGroupDiscoveryList"
+)
+_SUBRESOURCE_VERBS = ("get", "patch", "update")
+_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?$")
+
+
+def version_rank(version: str) -> tuple[int, int, int, str]:
+    """Sort key of kube-like versions, best first: v2, v1, v1beta2, v1alpha1, then others by name."""
+    match = _VERSION.match(version)
+    if not match:
+        return (3, 0, 0, version)
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (stage, -int(match[1]), -int(match[3] or 0), "")
+
+
+class Discovery:
+    """Serves the discovery paths from a scheme."""
+
+    def __init__(self, scheme: Scheme, address: str = "") -> None:
+        self._scheme = scheme
+        self._address = address
+        """host:port that clients outside reach this server at."""
+        self._version = -1
+        self._documents: dict[tuple[str, str], tuple[bytes, str]] = {}
+
+    async def serve(self, request: Request) -> Response:
+        """Answer a discovery path; an unknown group or version is 404."""
+        path = request.path.rstrip("/")
+        shape = ""
+        if path in ("/api", "/apis"):
+            match = _AGGREGATED.search(request.headers.get("accept", ""))
+            shape = match[1] if match else ""
+        body, etag = self.document(path, shape)
+        if not body:
+            return Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
+        if not shape:
+            return Response(200, body, JSON, [("cache-control", "no-cache, private")])
+        headers = [("etag", etag), ("vary", "Accept"), ("cache-control", "public")]
+        if request.headers.get("if-none-match") == etag:
+            return Response(304, b"", "", headers)
+        return Response(200, body, f"{JSON};g=apidiscovery.k8s.io;v={shape};as=APIGroupDiscoveryList", headers)
+
+    def document(self, path: str, shape: str = "") -> tuple[bytes, str]:
+        """A document's bytes and ETag; empty where there is none. `shape` is "" or the aggregated version."""
+        if self._version != self._scheme.version:
+            self._documents.clear()
+            self._version = self._scheme.version
+        key = (path, shape)
+        if key not in self._documents:
+            made = self._aggregated(path, shape) if shape else self._legacy(path)
+            body = orjson.dumps(made) if made else b""
+            self._documents[key] = (body, f'"{hashlib.sha512(body).hexdigest().upper()}"')
+        return self._documents[key]
+
+    def groups(self) -> dict[str, dict[str, list[Resource]]]:
+        """group -> version -> resources by name; versions best first."""
+        found: dict[str, dict[str, list[Resource]]] = {}
+        for resource in sorted(self._scheme, key=lambda r: r.plural):
+            for version in resource.versions:
+                found.setdefault(resource.group, {}).setdefault(version, []).append(resource)
+        order = {group: (i, "") for i, group in enumerate(GROUP_ORDER)}
+        groups = sorted(found, key=lambda group: order.get(group, (len(order), group)))
+        return {group: dict(sorted(found[group].items(), key=lambda item: version_rank(item[0]))) for group in groups}
+
+    def _legacy(self, path: str) -> Object | None:
+        groups = self.groups()
+        match path.split("/")[1:]:
+            case ["api"]:
+                return {
+                    "kind": "APIVersions",
+                    "versions": list(groups.get("", {"v1": []})),
+                    "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}],
+                }
+            case ["apis"]:
+                listed = [_group(name, versions) for name, versions in groups.items() if name]
+                return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
+            case ["apis", group] if group in groups:
+                return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, groups[group])}
+            case ["api", version] if version in groups.get("", {}):
+                return _resource_list("", version, groups[""][version])
+            case ["apis", group, version] if version in groups.get(group, {}):
+                return _resource_list(group, version, groups[group][version])
+        return None
+
+    def _aggregated(self, path: str, shape: str) -> Object:
+        items = [
+            {
+                "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
+                "versions": [
+                    {
+                        "version": version,
+                        "resources": [_discovered(resource, version) for resource in resources],
+                        "freshness": "Current",
+                    }
+                    for version, resources in versions.items()
+                ],
+            }
+            for group, versions in self.groups().items()
+            if bool(group) == (path == "/apis")
+        ]
+        kind = {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{shape}"}
+        return {**kind, "metadata": {}, "items": items}
+
+
+def _group(name: str, versions: Iterable[str]) -> Object:
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
+
+
+def _resource_list(group: str, version: str, resources: Iterable[Resource]) -> Object:
+    entries = [entry for resource in resources for entry in _entries(resource, version)]
+    head = {"kind": "APIResourceList", **({"apiVersion": "v1"} if group else {})}
+    return {**head, "groupVersion": f"{group}/{version}" if group else version, "resources": entries}
+
+
+def singular(resource: Resource) -> str:
+    """The singular name kubectl accepts and prints."""
+    return resource.singular or resource.kind.lower()
+
+
+def storage_hash(resource: Resource) -> str:
+    """Tells migrators in which version objects are stored, without naming it."""
+    digest = hashlib.sha256(f"{resource.group}/{resource.stored_as}/{resource.kind}".encode()).digest()
+    return base64.b64encode(digest[:8]).decode()
+
+
+def _stored(resource: Resource) -> bool:
+    return "list" in resource.verbs
+
+
+def subresources(resource: Resource) -> list[Subresource]:
+    """All subresources by name, with `status` and `scale` spelled out; a kind of "" is the parent's."""
+    found = list(resource.subresources)
+    if resource.has_status:
+        found.append(Subresource("status", "", verbs=_SUBRESOURCE_VERBS))
+    if resource.scale:
+        found.append(Subresource("scale", "Scale", "autoscaling", "v1", _SUBRESOURCE_VERBS))
+    return sorted(found, key=lambda sub: sub.name)
+
+
+def _entries(resource: Resource, version: str) -> Iterable[Object]:
+    entry: Object = {
+        "name": resource.plural,
+        "singularName": singular(resource),
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": sorted(resource.verbs),
+    }
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+    if _stored(resource):
+        entry["storageVersionHash"] = storage_hash(resource)
+    yield entry
+    for sub in subresources(resource):
+        named: Object = {"name": f"{resource.plural}/{sub.name}", "singularName": "", "namespaced": resource.namespaced}
+        if sub.kind and (sub.group, sub.version) != (resource.group, version):
+            named |= {"group": sub.group, "version": sub.version}
+        yield {**named, "kind": sub.kind or resource.kind, "verbs": sorted(sub.verbs)}
+
+
+def _discovered(resource: Resource, version: str) -> Object:
+    own = {"group": resource.group, "version": version, "kind": resource.kind}
+    found: Object = {
+        "resource": resource.plural,
+        "responseKind": own,
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": singular(resource),
+        "verbs": sorted(resource.verbs),
+    }
+    if resource.short_names:
+        found["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        found["categories"] = list(resource.categories)
+    subs = [
+        {
+            "subresource": sub.name,
+            "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind} if sub.kind else own,
+            "verbs": sorted(sub.verbs),
+        }
+        for sub in subresources(resource)
+    ]
+    if subs:
+        found["subresources"] = subs
+    return found

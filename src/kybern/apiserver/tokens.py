@@ -1,0 +1,163 @@
+"""Service account keys and tokens: key files, signing, and the documents by which others verify (OpenID discovery).
+
+Source: KEP-1205 Bound service account tokens, KEP-1393 Service account issuer discovery.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from kybern.api.types import Object
+from kybern.process.clock import clock, new_uid
+from kybern.process.daemon import OperatorError
+
+PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+ALGORITHMS = ["RS256", "ES256", "ES384", "ES512"]
+PROJECTED_SECONDS = 3607
+"""The lifetime that the ServiceAccount admission plugin asks for, by which such tokens are known."""
+EXTENDED_SECONDS = 365 * 24 * 3600
+"""How long those are in truth good for, as old clients don't read their token again."""
+
+
+class KeySet:
+    """Public keys by key id."""
+
+    def __init__(self, keys: Iterable[PublicKey]) -> None:
+        self._keys = {key_id(key): key for key in keys}
+
+    def public(self, kid: str) -> PublicKey | None:
+        """The key of that id; the only key where a token names none."""
+        if not kid and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid)
+
+    def jwks(self) -> Object:
+        """The JSON Web Key Set."""
+        return {"keys": [_jwk(kid, key) for kid, key in self._keys.items()]}
+
+    def algorithms(self) -> list[str]:
+        """The signing algorithms in use."""
+        return sorted({_algorithm(key) for key in self._keys.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIssuer:
+    """Signs tokens. `audiences` are those of a token whose request names none."""
+
+    key: PrivateKey
+    issuer: str
+    audiences: tuple[str, ...]
+    max_seconds: int = 0
+    """--service-account-max-token-expiration; 0: unlimited."""
+    extend: bool = True
+    """--service-account-extend-token-expiration."""
+
+    def issue(
+        self, namespace: str, account: Object, audiences: Sequence[str], seconds: int, bound: Mapping[str, Object]
+    ) -> tuple[str, float]:
+        """(token, the expiry to show in epoch seconds). `bound`: "pod", "secret", "node" -> {name, uid}."""
+        now = int(clock.time())
+        if self.max_seconds:
+            seconds = min(seconds, self.max_seconds)
+        private: Object = {
+            "namespace": namespace,
+            "serviceaccount": {"name": account["metadata"]["name"], "uid": account["metadata"]["uid"]},
+            **bound,
+        }
+        valid = seconds
+        if self.extend and seconds == PROJECTED_SECONDS and "pod" in bound and set(audiences) <= set(self.audiences):
+            valid = max(seconds, min(EXTENDED_SECONDS, self.max_seconds or EXTENDED_SECONDS))
+            private["warnafter"] = now + seconds
+        claims = {
+            "aud": list(audiences) or list(self.audiences),
+            "exp": now + valid,
+            "iat": now,
+            "iss": self.issuer,
+            "jti": new_uid(),
+            "kubernetes.io": private,
+            "nbf": now,
+            "sub": f"system:serviceaccount:{namespace}:{account['metadata']['name']}",
+        }
+        public = self.key.public_key()
+        token = jwt.encode(claims, self.key, algorithm=_algorithm(public), headers={"kid": key_id(public)})
+        return token, float(now + seconds)
+
+
+def key_id(key: PublicKey) -> str:
+    """The SHA-256 of the public key, as upstream names keys."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+def _algorithm(key: PublicKey) -> str:
+    if isinstance(key, rsa.RSAPublicKey):
+        return "RS256"
+    return {256: "ES256", 384: "ES384", 521: "ES512"}[key.curve.key_size]
+
+
+def _jwk(kid: str, key: PublicKey) -> Object:
+    algorithm = _algorithm(key)
+    implementation: Any = jwt.get_algorithm_by_name(algorithm)
+    material = {k: v for k, v in implementation.to_jwk(key, as_dict=True).items() if k not in ("key_ops", "alg")}
+    return {"use": "sig", **material, "kid": kid, "alg": algorithm}
+
+
+def openid_configuration(issuer: str, jwks_uri: str, keys: KeySet) -> Object:
+    """The document at /.well-known/openid-configuration."""
+    return {
+        "issuer": issuer,
+        "jwks_uri": jwks_uri,
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": keys.algorithms(),
+    }
+
+
+def new_signing_key() -> rsa.RSAPrivateKey:
+    """A key for a server that was given none."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def read_private_key(path: Path) -> PrivateKey:
+    """A PEM private key. Raises OperatorError."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise OperatorError(f"cannot read --service-account-signing-key-file {path}: {error}") from error
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise OperatorError(f"--service-account-signing-key-file {path} is neither an RSA nor an ECDSA key")
+    return key
+
+
+def read_public_keys(path: Path) -> list[PublicKey]:
+    """The public keys of a PEM file that may hold several, public or private. Raises OperatorError."""
+    keys: list[PublicKey] = []
+    try:
+        for block in _pem_blocks(path.read_bytes()):
+            if b"PRIVATE KEY" in block:
+                loaded: Any = serialization.load_pem_private_key(block, None).public_key()
+            else:
+                loaded = serialization.load_pem_public_key(block)
+            if isinstance(loaded, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+                keys.append(loaded)
+    except (OSError, ValueError, TypeError) as error:
+        raise OperatorError(f"cannot read --service-account-key-file {path}: {error}") from error
+    if not keys:
+        raise OperatorError(f"--service-account-key-file {path} holds no RSA or ECDSA key")
+    return keys
+
+
+def _pem_blocks(data: bytes) -> list[bytes]:
+    marker = b"-----BEGIN "
+    return [marker + piece for piece in data.split(marker)[1:]]
