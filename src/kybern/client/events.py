@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from kybern.api.errors import APIError, Forbidden, NotFound, ServiceUnavailable
 from kybern.api.types import Object
 from kybern.client.rest import Client
-from kybern.process.clock import clock, format_time
+from kybern.process.clock import clock
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class _Written:
 
     name: str
     count: int
-    first: float
+    first: str
 
 
 @dataclass(slots=True)
@@ -93,9 +93,9 @@ class Correlator:
         earlier = self._written.get(key)
         if earlier:
             earlier.count += 1
-            event = {**event, "count": earlier.count, "firstTimestamp": format_time(earlier.first)}
+            event = {**event, "count": earlier.count, "firstTimestamp": earlier.first}
             return event, earlier.name
-        self._written.put(key, _Written(event["metadata"]["name"], 1, now))
+        self._written.put(key, _Written(event["metadata"]["name"], 1, event["firstTimestamp"]))
         return event, ""
 
     def _affordable(self, key: Any, now: float) -> bool:

@@ -1,0 +1,77 @@
+import pytest
+
+from kybern.client.events import Correlator, EventRecorder, reference
+from kybern.process.clock import clock
+
+POD = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "uid": "u"}}
+
+
+class FakeEvents:
+    def __init__(self):
+        self.created, self.patched = [], []
+
+    async def create(self, event):
+        self.created.append(event)
+
+    async def patch(self, name, change, namespace, type):
+        self.patched.append((name, change))
+
+
+class FakeClient:
+    def __init__(self):
+        self.events = FakeEvents()
+
+    def resource(self, *args):
+        return self.events
+
+
+@pytest.fixture
+def time(monkeypatch):
+    now = [1_000_000.0]
+    monkeypatch.setattr(clock, "now_fn", lambda: now[0])
+    return now
+
+
+async def test_repeats_are_counted_on_the_first_event(time):
+    client = FakeClient()
+    recorder = EventRecorder(client, "kubelet", "n1")
+    for _ in range(3):
+        recorder.event(POD, "Warning", "BackOff", "Back-off")
+        time[0] += 10
+    await recorder.close()
+    (event,) = client.events.created
+    assert event["involvedObject"] == {
+        "kind": "Pod", "namespace": "ns", "name": "p", "uid": "u", "apiVersion": "v1"
+    }  # fmt: skip
+    assert event["source"] == {"component": "kubelet", "host": "n1"}
+    assert event["metadata"]["namespace"] == "ns"
+    assert event["count"] == 1
+    assert [change["count"] for _, change in client.events.patched] == [2, 3]
+    assert {name for name, _ in client.events.patched} == {event["metadata"]["name"]}
+    assert client.events.patched[-1][1]["firstTimestamp"] == event["firstTimestamp"]
+    assert client.events.patched[-1][1]["lastTimestamp"] > event["lastTimestamp"]
+
+
+async def test_alike_ones_are_combined_after_ten(time):
+    client = FakeClient()
+    recorder = EventRecorder(client, "c")
+    for number in range(13):
+        recorder.event(POD, "Normal", "Pulled", f"message {number}")
+    await recorder.close()
+    messages = [event["message"] for event in client.events.created]
+    assert messages[:10] == [f"message {n}" for n in range(10)]
+    assert messages[10:] == ["(combined from similar events): message 10"]
+    assert [change["count"] for _, change in client.events.patched] == [2, 3]
+
+
+def test_floods_about_one_object_are_dropped_and_come_back_with_time(time):
+    correlator = Correlator()
+    recorder = EventRecorder(FakeClient(), "c")
+
+    def passes(number):
+        return correlator.correlate(recorder._event(reference(POD), "Normal", f"R{number}", "m")) is not None
+
+    assert sum(passes(n) for n in range(40)) == 25
+    time[0] += 300
+    assert passes(41)
+    assert not passes(42)
