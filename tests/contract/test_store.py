@@ -25,7 +25,7 @@ from kybern.store.base import (
 PODS = "/registry/pods/"
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     opened = await open_store("memory" if request.param == "memory" else str(tmp_path / "store.db"))
     yield opened

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kybern.process.clock import clock
 from kybern.store.base import Entry, Event, LeaseNotFound, Mismatch, Page, StoreError, StoreUnavailable, Watch
@@ -115,8 +116,11 @@ class MemoryStore:
         """Make decided events (durable ones, where that is promised) the state, and tell the watches."""
         for event in events:
             self.model.apply(event)
+            lease = 0 if event.deleted else event.entry.lease
+            if lease and lease not in self.leases:
+                self._on_expiry(lease)  # it ended while the write was under way
         self.model.notify(events)
-        if self._ticker is None:
+        if self._ticker is None and not self._closed:
             self._ticker = asyncio.get_running_loop().call_later(self.retention.interval, self._tick)
 
     def _check_open(self) -> None:
@@ -170,7 +174,10 @@ class MemoryStore:
         self.leases[lease] = Lease(expires, timer)
 
     def _on_expiry(self, lease: int) -> None:
-        task = asyncio.ensure_future(self._expire(lease))
+        self._spawn(self._expire(lease))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

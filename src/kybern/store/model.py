@@ -160,6 +160,15 @@ class Model:
             self.bound[previous.lease].discard(entry.key)
         return previous
 
+    def drop(self, key: str) -> Entry | None:
+        """Recovery: take out a key deleted before the history. Gives what was there."""
+        previous = self.entries.pop(key, None)
+        if previous is not None:
+            self.keys.remove(key)
+            if previous.lease:
+                self.bound[previous.lease].discard(key)
+        return previous
+
     def watch(
         self,
         prefix: str,
