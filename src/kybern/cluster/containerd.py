@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from kybern.cluster.images import PAUSE
 from kybern.cluster.layout import Layout
+from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError
 
 NAMESPACE = "k8s.io"
@@ -158,6 +160,11 @@ def import_image(layout: Layout, archive: Path) -> list[str]:
     return re.findall(r"^unpacking (\S+)", done.stdout, re.M)
 
 
-def image_names(layout: Layout) -> set[str]:
-    """Names of the images containerd has; empty while it doesn't answer."""
-    return set(ctr(layout, "images", "list", "--quiet").stdout.split())
+def image_names(layout: Layout, patience: float = 30.0) -> set[str]:
+    """Names of the images containerd has; waits for it to answer. Blocking. Raises OperatorError."""
+    began = monotonic()
+    while (done := ctr(layout, "images", "list", "--quiet")).returncode:
+        if monotonic() - began > patience:
+            raise OperatorError(f"containerd does not answer; see {layout.logs}/containerd.log")
+        time.sleep(0.05)
+    return set(done.stdout.split())

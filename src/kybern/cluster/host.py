@@ -58,7 +58,7 @@ def _set_sysctl(name: str, value: str) -> None:
 
 
 def _made_by_runtimes() -> list[Path]:
-    """Directories runtimes make outside the data directory, innermost first; empty ones not there before are removed."""
+    """Directories that runtimes make outside the data directory, innermost first; new and empty ones are removed."""
     return [
         _CNI_CACHE / "results",
         _CNI_CACHE / "networks",
@@ -69,7 +69,7 @@ def _made_by_runtimes() -> list[Path]:
 
 
 def address() -> str:
-    """The address other machines would reach this one at; without any, that of a dummy interface made for the purpose."""
+    """The address others would reach this machine at; without any, that of a dummy interface made for the purpose."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
         # Connecting a datagram socket sends nothing: it only asks the routing table for the source address.
         probe.connect(("198.51.100.1", 9))

@@ -1,0 +1,55 @@
+"""What a fresh cluster is given besides its processes: the DNS service, pointing at the DNS server on the node."""
+
+from __future__ import annotations
+
+import contextlib
+
+from kybern.api.errors import AlreadyExists
+from kybern.api.types import Object
+from kybern.client.rest import Client
+from kybern.cluster.layout import Settings
+
+_DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/name": "KubeDNS"}
+_PROTOCOLS = {"dns": "UDP", "dns-tcp": "TCP"}
+
+
+async def apply(client: Client, settings: Settings) -> None:
+    """Create what is missing and mend what differs."""
+    services = client.resource("v1", "services")
+    with contextlib.suppress(AlreadyExists):
+        await services.create(dns_service(settings))
+    slices = client.resource("discovery.k8s.io/v1", "endpointslices")
+    wanted = dns_endpoints(settings)
+    try:
+        await slices.create(wanted)
+    except AlreadyExists:
+        changes = {"endpoints": wanted["endpoints"], "ports": wanted["ports"]}
+        await slices.patch(wanted["metadata"]["name"], changes, "kube-system", type="merge")
+
+
+def dns_service(settings: Settings) -> Object:
+    """`kube-dns` at the address every pod has in its resolv.conf. Without a selector: its endpoint is set by hand."""
+    ports = [
+        {"name": name, "port": 53, "protocol": protocol, "targetPort": settings.dns_port}
+        for name, protocol in _PROTOCOLS.items()
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": _DNS_LABELS},
+        "spec": {"clusterIP": settings.dns_ip, "ports": ports},
+    }
+
+
+def dns_endpoints(settings: Settings) -> Object:
+    """The DNS server on the node, behind the Service."""
+    ports = [{"name": name, "port": settings.dns_port, "protocol": protocol} for name, protocol in _PROTOCOLS.items()]
+    labels = {"kubernetes.io/service-name": "kube-dns", "endpointslice.kubernetes.io/managed-by": "kybern-up"}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "kube-dns-node", "namespace": "kube-system", "labels": labels},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [settings.node_ip], "conditions": {"ready": True}}],
+        "ports": ports,
+    }
