@@ -146,6 +146,11 @@ class Resource:
         """Give a stored `obj` in the served `version`. Must not change `obj`."""
         return self.convert(obj, version)
 
+    def changes_generation(self, obj: Object, old: Object) -> bool:
+        """Whether the update makes a new generation (where has_generation): any change but of metadata and status."""
+        kept = (obj.keys() | old.keys()) - {"metadata", "status", "kind", "apiVersion"}
+        return any(obj.get(key) != old.get(key) for key in kept)
+
     def display_name(self, obj: Object) -> str:
         """What the Name column shows."""
         return str(obj["metadata"].get("name", ""))
