@@ -37,6 +37,7 @@ CHECKPOINT_BYTES = 4 << 20
 VACUUM_PAGES = 256
 """Free pages handed back to the file system at a time."""
 
+_PAGE = 4096
 _SCHEMA = """
 CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, created INTEGER NOT NULL,
                   lease INTEGER NOT NULL, checksum INTEGER NOT NULL);
@@ -87,11 +88,11 @@ class SqliteFile:
     def append(self, events: Sequence[Event]) -> None:
         """Make at most BATCH events durable, all or none."""
         parameters: list[object] = []
-        size = 0
+        size = 4 * _PAGE  # the inner pages that every transaction writes too
         for event in events:
             entry = event.entry
             value = None if event.deleted else entry.value
-            size += 256 + len(value or b"")
+            size += 256 + len(value or b"") * 4 // 3
             parameters += (entry.mod_revision, entry.key, value, entry.create_revision, entry.lease)
             parameters.append(_checksum(entry.mod_revision, entry.key, value))
         try:
@@ -244,6 +245,7 @@ def _make(path: str) -> None:
         os.unlink(new)
     connection = sqlite3.connect(new, isolation_level=None)
     try:
+        connection.execute(f"PRAGMA page_size = {_PAGE}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
@@ -289,9 +291,17 @@ def _damaged(path: str, problem: str) -> str:
     return f"{path} is damaged ({problem}); it was not changed: restore a backup, or move it away to start empty"
 
 
+def _is_full(path: str) -> bool:
+    """Whether the file's disk has no room; SQLite gives a mere I/O error where the files beside its own don't fit."""
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(os.path.dirname(os.path.abspath(path)))
+        return disk.f_bavail * disk.f_frsize < 1 << 20
+    return False
+
+
 def _explain(path: str, doing: str, error: Exception) -> str:
     text = " ".join(str(error).split())
-    if "disk is full" in text or "No space left" in text:
+    if "disk is full" in text or "No space left" in text or ("I/O error" in text and _is_full(path)):
         return f"can't {doing} {path}: no space left on its disk; free some. Nothing was changed"
     if "malformed" in text:
         return _damaged(path, text)
