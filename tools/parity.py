@@ -11,30 +11,18 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 
 import orjson
 
 from kybern.__main__ import COMMANDS
 from kybern.api.scheme import builtin
 
-CONTROLLERS = """attachdetach bootstrapsigner certificatesigningrequest-approving certificatesigningrequest-cleaner
-certificatesigningrequest-signing clusterrole-aggregation cronjob daemonset deployment device-taint-eviction disruption
-endpoints endpointslice endpointslice-mirroring ephemeral-volume garbage-collector horizontal-pod-autoscaling job
-kube-apiserver-serving-clustertrustbundle-publisher legacy-serviceaccount-token-cleaner namespace node-ipam
-node-lifecycle node-route persistentvolume-binder persistentvolume-expander persistentvolume-protection
-persistentvolumeclaim-protection pod-garbage-collector replicaset replicationcontroller resourceclaim resourcequota
-root-ca-certificate-publisher selinux-warning service-cidr service-lb serviceaccount serviceaccount-token statefulset
-storage-version-migrator storageversion-garbage-collector taint-eviction token-cleaner ttl ttl-after-finished
-validatingadmissionpolicy-status volumeattributesclass-protection""".split()
-SCHEDULER_PLUGINS = """DefaultBinder DefaultPreemption DynamicResources ImageLocality InterPodAffinity NodeAffinity NodeName
-NodePorts NodeResourcesBalancedAllocation NodeResourcesFit NodeUnschedulable NodeVolumeLimits PodTopologySpread PrioritySort
-SchedulingGates TaintToleration VolumeBinding VolumeRestrictions VolumeZone""".split()
-ADMISSION = """AlwaysPullImages CertificateApproval CertificateSigning CertificateSubjectRestriction ClusterTrustBundleAttest
-DefaultIngressClass DefaultStorageClass DefaultTolerationSeconds EventRateLimit ExtendedResourceToleration ImagePolicyWebhook
-LimitRanger MutatingAdmissionPolicy MutatingAdmissionWebhook NamespaceLifecycle NodeRestriction OwnerReferencesPermissionEnforcement
-PersistentVolumeClaimResize PodNodeSelector PodSecurity PodTolerationRestriction PodTopologyLabels Priority ResourceQuota
-RuntimeClass ServiceAccount StorageObjectInUseProtection TaintNodesByCondition ValidatingAdmissionPolicy
-ValidatingAdmissionWebhook""".split()
+
+def upstream_names(section: str) -> list[str]:
+    """The names below `[section]` in upstream-v1.36.txt."""
+    text = Path(__file__).with_name("upstream-v1.36.txt").read_text()
+    return text.partition(f"[{section}]\n")[2].partition("[")[0].split()
 
 
 def upstream_kinds() -> Iterator[tuple[str, str, str]]:
@@ -62,7 +50,7 @@ def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
 
 
 def names_in(package: str) -> set[str]:
-    """Lower-case names without separators of the modules and classes below a package, and of their `name` attributes."""
+    """Plain names of the modules below a package, and of the `name`s their classes give."""
     found: set[str] = set()
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(root.__path__, f"{package}."):
@@ -98,10 +86,10 @@ def resources_section() -> None:
     table(("group/version", "kind", "here", "subresources"), iter(rows))
 
 
-def names_section(title: str, package: str, names: list[str]) -> None:
+def names_section(title: str, package: str) -> None:
     sys.stdout.write(f"## {title}\n\n")
     here = names_in(package)
-    table(("name", "here"), ((name, mark(plain(name) in here)) for name in names))
+    table(("name", "here"), ((name, mark(plain(name) in here)) for name in upstream_names(title.lower())))
 
 
 def flags_section() -> None:
@@ -122,9 +110,9 @@ def main() -> None:
         "# Parity with Kubernetes v1.36\n\nMade by `make parity` from the code; `not yet` means not there at all.\n\n"
     )
     resources_section()
-    names_section("Controllers", "kybern.controllers", CONTROLLERS)
-    names_section("Scheduler plugins", "kybern.scheduler.plugins", SCHEDULER_PLUGINS)
-    names_section("Admission plugins", "kybern.apiserver.admission", ADMISSION)
+    names_section("Controllers", "kybern.controllers")
+    names_section("Scheduler plugins", "kybern.scheduler.plugins")
+    names_section("Admission plugins", "kybern.apiserver.admission")
     flags_section()
 
 
