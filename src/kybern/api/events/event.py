@@ -1,0 +1,55 @@
+"""Event, events.k8s.io/v1: the core Event in another shape. What is stored, and what the hooks see, is core v1.
+
+Source: API reference, Event v1 events.k8s.io.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kybern.api.core.event import COLUMNS
+from kybern.api.core.event import Event as CoreEvent
+from kybern.api.types import Object
+
+_REGARDING = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_TO_CORE = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+_FROM_CORE = {core: new for new, core in _TO_CORE.items()}
+_GROUP = "events.k8s.io"
+
+
+class Event(CoreEvent):
+    group = _GROUP
+    storage_prefix = "events"
+    columns = COLUMNS
+    selectable_fields = (
+        *(f"regarding.{name}" for name in _REGARDING), "reason", "reportingController", "type",
+    )  # fmt: skip
+
+    def selectable(self, obj: Object) -> Mapping[str, str]:
+        core = super().selectable(obj)
+        fields = {f"regarding.{name}": core[f"involvedObject.{name}"] for name in _REGARDING}
+        return {**fields, "reason": core["reason"], "reportingController": core["reportingComponent"],
+                "type": core["type"]}  # fmt: skip
+
+    def convert(self, obj: Object, version: str) -> Object:
+        """`obj` may be in either shape; see its apiVersion. Gives events.k8s.io's."""
+        if str(obj.get("apiVersion", "")).startswith(_GROUP):
+            return {**obj, "apiVersion": f"{_GROUP}/{version}"}
+        renamed = {_FROM_CORE.get(key, key): value for key, value in obj.items()}
+        return {**renamed, "apiVersion": f"{_GROUP}/{version}"}
+
+    def to_storage(self, obj: Object) -> Object:
+        if obj.get("apiVersion") == "v1":
+            return dict(obj)
+        return {**{_TO_CORE.get(key, key): value for key, value in obj.items()}, "apiVersion": "v1"}
+
+    def api_version(self, version: str = "") -> str:
+        return f"{_GROUP}/{version}" if version else "v1"

@@ -1,0 +1,1 @@
+"""The group policy, v1: disruption budgets and evictions."""

@@ -1,0 +1,177 @@
+"""Checks that many kinds share, in upstream's words. Each takes a value, its path and where to complain."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kybern.api import meta, names, quantity
+from kybern.api.cells import at
+from kybern.api.field import Errors
+from kybern.api.types import Object
+
+IMMUTABLE = "field is immutable"
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+
+
+def unchanged(new: Any, old: Any, path: str, errors: Errors, detail: str = IMMUTABLE) -> None:
+    """The value may not change once set at creation."""
+    if not meta.same(new, old):
+        errors.invalid(path, new, detail)
+
+
+def not_negative(value: int | None, path: str, errors: Errors) -> None:
+    """0 or more; None passes."""
+    if value is not None and value < 0:
+        errors.invalid(path, value, "must be greater than or equal to 0")
+
+
+def all_not_negative(obj: Object, path: str, keys: Iterable[str], errors: Errors) -> None:
+    """`not_negative` of several keys of one object."""
+    for key in keys:
+        not_negative(obj.get(key), f"{path}.{key}", errors)
+
+
+def port_number(value: int | None, path: str, errors: Errors) -> None:
+    """1 to 65535."""
+    for problem in names.port_number(value or 0):
+        errors.invalid(path, value or 0, problem)
+
+
+def one_of(value: str | None, allowed: Iterable[str], path: str, errors: Errors) -> None:
+    """One of a few words; required."""
+    if not value:
+        errors.required(path)
+    elif value not in (known := tuple(allowed)):
+        errors.unsupported(path, value, known)
+
+
+def protocol(value: str | None, path: str, errors: Errors) -> None:
+    """TCP, UDP or SCTP; required."""
+    one_of(value, PROTOCOLS, path, errors)
+
+
+def name(value: str | None, path: str, errors: Errors, rule: str = "dns_subdomain") -> None:
+    """A required reference to an object's name. `rule` is a key of names.RULES."""
+    if not value:
+        errors.required(path)
+        return
+    for problem in names.RULES[rule](value):
+        errors.invalid(path, value, problem)
+
+
+def int_or_percent(value: int | str, path: str, errors: Errors) -> None:
+    """A count of 0 or more, or a percentage such as "25%"."""
+    if isinstance(value, str):
+        for problem in names.percent(value):
+            errors.invalid(path, value, problem)
+    else:
+        not_negative(value, path, errors)
+
+
+def at_most_all(value: int | str, path: str, errors: Errors) -> None:
+    """If a percentage, no more than 100%."""
+    if isinstance(value, str) and not names.percent(value) and int(value[:-1]) > 100:
+        errors.invalid(path, value, "must not be greater than 100%")
+
+
+def is_zero(value: int | str | None) -> bool:
+    """Whether an int-or-percent is 0 or 0%."""
+    if isinstance(value, str):
+        return not names.percent(value) and int(value[:-1]) == 0
+    return not value
+
+
+def label_selector(selector: Object | None, path: str, errors: Errors) -> None:
+    """A LabelSelector; None passes."""
+    if selector is None:
+        return
+    meta.validate_labels(selector.get("matchLabels"), f"{path}.matchLabels", errors)
+    for index, rule in enumerate(selector.get("matchExpressions") or []):
+        here, values = f"{path}.matchExpressions[{index}]", rule.get("values") or []
+        operator = rule.get("operator") or ""
+        if operator in ("In", "NotIn"):
+            if not values:
+                errors.required(f"{here}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                errors.forbidden(
+                    f"{here}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                )
+        else:
+            errors.invalid(f"{here}.operator", operator, "not a valid selector operator")
+        for problem in names.qualified_name(rule.get("key") or ""):
+            errors.invalid(f"{here}.key", rule.get("key") or "", problem)
+        for place, value in enumerate(values):
+            for problem in names.label_value(value):
+                errors.invalid(f"{here}.values[{place}]", value, problem)
+
+
+def is_empty_selector(selector: Object) -> bool:
+    """Whether a LabelSelector selects everything."""
+    return not selector.get("matchLabels") and not selector.get("matchExpressions")
+
+
+def selects(selector: Object, labels: Mapping[str, str]) -> bool:
+    """Whether a valid LabelSelector matches the labels."""
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(rule, labels) for rule in selector.get("matchExpressions") or [])
+
+
+def _holds(rule: Object, labels: Mapping[str, str]) -> bool:
+    key, operator, values = rule.get("key") or "", rule.get("operator"), rule.get("values") or []
+    if operator == "Exists":
+        return key in labels
+    if operator == "DoesNotExist":
+        return key not in labels
+    found = key in labels and labels[key] in values
+    return found if operator == "In" else not found
+
+
+def template_selected(obj: Object, errors: Errors) -> None:
+    """spec.selector must match the labels of spec.template."""
+    labels = at(obj, "spec", "template", "metadata", "labels") or {}
+    if not selects(at(obj, "spec", "selector") or {}, labels):
+        errors.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+
+
+def amount(value: Any, path: str, errors: Errors) -> None:
+    """A quantity of 0 or more; a malformed one is left to the schema."""
+    try:
+        negative = quantity.parse(value) < 0
+    except ValueError:
+        return
+    if negative:
+        errors.invalid(path, str(value), "must be greater than or equal to 0")
+
+
+def resource_name(value: str, path: str, errors: Errors) -> None:
+    """The name of a resource such as `cpu` or `example.com/gpu`."""
+    for problem in names.qualified_name(value):
+        errors.invalid(path, value, problem)
+
+
+def amounts(resources: Mapping[str, Any] | None, path: str, errors: Errors) -> None:
+    """A resource list: names and quantities."""
+    for key, value in (resources or {}).items():
+        resource_name(key, f"{path}[{key}]", errors)
+        amount(value, f"{path}[{key}]", errors)
+
+
+def endpoint_ip(value: str, path: str, errors: Errors) -> None:
+    """An address a Service may lead to: not unspecified, loopback or link-local."""
+    try:
+        ip = ipaddress.ip_address(value)
+    except ValueError:
+        errors.invalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+        return
+    if ip.is_unspecified:
+        errors.invalid(path, value, f"may not be unspecified ({value})")
+    if ip.is_loopback:
+        errors.invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if ip.is_link_local:
+        errors.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if ip.is_multicast and (ip.version == 6 or ip in ipaddress.ip_network("224.0.0.0/24")):
+        errors.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
