@@ -5,3 +5,7 @@ writes: bytes of an upgraded connection
 start here: streams.py
 to add one: a protocol is a file with the contract of streams.py
 """
+
+from kybern.streaming.pipes import tunnel
+
+__all__ = ["tunnel"]
