@@ -38,7 +38,9 @@ def test_the_official_client_execs(cluster: Cluster, namespace: str) -> None:
     api = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(cluster.kubeconfig))
     api.create_namespaced_pod(namespace, pod("target", ["sleep", "3600"]))
     eventually(lambda: api.read_namespaced_pod("target", namespace).status.phase == "Running")
-    said = stream(api.connect_get_namespaced_pod_exec, "target", namespace, command=["echo", "hi"], stdout=True, stderr=True)
+    said = stream(
+        api.connect_get_namespaced_pod_exec, "target", namespace, command=["echo", "hi"], stdout=True, stderr=True
+    )
     assert said == "hi\n"
 
 
@@ -82,7 +84,9 @@ def operator(cluster: Cluster, namespace: str, tmp_path: Path):
     (tmp_path / "operator.py").write_text(textwrap.dedent(OPERATOR))
     command = [sys.executable, "-m", "kopf", "run", "--standalone", "-n", namespace, str(tmp_path / "operator.py")]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={"KUBECONFIG": cluster.kubeconfig, "PATH": "/usr/bin:/bin"})
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={"KUBECONFIG": cluster.kubeconfig, "PATH": "/usr/bin:/bin"}
+        )
     yield tmp_path / "log"
     process.terminate()
     process.wait(30)
@@ -90,7 +94,12 @@ def operator(cluster: Cluster, namespace: str, tmp_path: Path):
 
 
 def test_a_kopf_operator_with_a_crd(cluster: Cluster, namespace: str, operator: Path) -> None:
-    greeting = {"apiVersion": "example.test/v1", "kind": "Greeting", "metadata": {"name": "g"}, "spec": {"who": "world"}}
+    greeting = {
+        "apiVersion": "example.test/v1",
+        "kind": "Greeting",
+        "metadata": {"name": "g"},
+        "spec": {"who": "world"},
+    }
     cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=__import__("json").dumps(greeting))
 
     def greeted() -> bool:

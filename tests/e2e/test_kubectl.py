@@ -36,7 +36,13 @@ def test_logs(cluster: Cluster, sleeper: str) -> None:
 
 
 def test_logs_follow(cluster: Cluster, namespace: str) -> None:
-    running(cluster, namespace, "talker", ["sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.5; done"], restartPolicy="Never")
+    running(
+        cluster,
+        namespace,
+        "talker",
+        ["sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.5; done"],
+        restartPolicy="Never",
+    )
     assert cluster.kubectl("-n", namespace, "logs", "-f", "talker").split() == ["1", "2", "3", "4", "5"]
 
 
@@ -55,7 +61,9 @@ def test_exec_passes_stdin(cluster: Cluster, sleeper: str) -> None:
 
 def test_exec_over_spdy(cluster: Cluster, sleeper: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
-    done = cluster.kubectl_process("-n", sleeper, "exec", "-i", "sleeper", "--", "sh", "-c", "cat; exit 3", stdin="hi\n")
+    done = cluster.kubectl_process(
+        "-n", sleeper, "exec", "-i", "sleeper", "--", "sh", "-c", "cat; exit 3", stdin="hi\n"
+    )
     assert (done.returncode, done.stdout) == (3, "hi\n")
 
 
@@ -143,7 +151,13 @@ def test_explain(cluster: Cluster) -> None:
 
 def test_describe(cluster: Cluster, sleeper: str) -> None:
     said = cluster.kubectl("-n", sleeper, "describe", "pod", "sleeper")
-    for part in (r"Status:\s+Running", r"Image:\s+busybox:1.35", r"Scheduled", r"Started\s.*kubelet", r"QoS Class:\s+BestEffort"):
+    for part in (
+        r"Status:\s+Running",
+        r"Image:\s+busybox:1.35",
+        r"Scheduled",
+        r"Started\s.*kubelet",
+        r"QoS Class:\s+BestEffort",
+    ):
         assert re.search(part, said), said
     node = cluster.get("nodes")["items"][0]["metadata"]["name"]
     assert "KubeletReady" in cluster.kubectl("describe", "node", node)
@@ -175,7 +189,9 @@ def test_scale(cluster: Cluster, namespace: str) -> None:
 def test_drain(cluster: Cluster) -> None:
     node = cluster.get("nodes")["items"][0]["metadata"]["name"]
     try:
-        cluster.kubectl("drain", node, "--ignore-daemonsets", "--force", "--delete-emptydir-data", "--timeout=90s", timeout=100)
+        cluster.kubectl(
+            "drain", node, "--ignore-daemonsets", "--force", "--delete-emptydir-data", "--timeout=90s", timeout=100
+        )
         assert "SchedulingDisabled" in cluster.kubectl("get", "nodes")
         pending = eventually(lambda: cluster.get("pods", "-l", "app.kubernetes.io/name=hello")["items"])
         assert all(not p["spec"].get("nodeName") for p in pending)
@@ -195,7 +211,18 @@ def test_get_shows_tables(cluster: Cluster) -> None:
 
 
 def test_watch_sees_changes(cluster: Cluster, namespace: str) -> None:
-    command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", "-n", namespace, "get", "configmaps", "c", "-w", "-o", "name"]
+    command = [
+        "kubectl",
+        f"--kubeconfig={cluster.kubeconfig}",
+        "-n",
+        namespace,
+        "get",
+        "configmaps",
+        "c",
+        "-w",
+        "-o",
+        "name",
+    ]
     cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=json.dumps(CONFIG))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
         try:
@@ -234,7 +261,9 @@ def test_a_crd_is_served(cluster: Cluster, namespace: str) -> None:
         cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=json.dumps(boat))
         assert cluster.get("-n", namespace, "boats", "b")["spec"] == {"size": 3}
         boat["spec"] = {"size": "big"}
-        refused = cluster.kubectl_process("-n", namespace, "apply", "-f", "-", "--validate=false", stdin=json.dumps(boat))
+        refused = cluster.kubectl_process(
+            "-n", namespace, "apply", "-f", "-", "--validate=false", stdin=json.dumps(boat)
+        )
         assert "spec.size: Invalid value" in refused.stderr
     finally:
         cluster.kubectl("delete", "crd", "boats.example.test")
