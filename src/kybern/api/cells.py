@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kybern.api import selectors
 from kybern.api.resource import Column
 from kybern.api.types import Object
 
@@ -40,18 +41,10 @@ def labels(pairs: Mapping[str, str] | None) -> str:
 
 def selector(found: Object | None) -> str:
     """A LabelSelector in the query language: `a=b,c in (d,e),!f`; `<none>` when empty."""
-    if not found:
-        return "<none>"
-    parts = [f"{key}={value}" for key, value in sorted((found.get("matchLabels") or {}).items())]
-    for rule in found.get("matchExpressions") or []:
-        key, operator, values = rule.get("key", ""), rule.get("operator"), ",".join(sorted(rule.get("values") or []))
-        if operator in ("In", "NotIn"):
-            parts.append(f"{key} {'in' if operator == 'In' else 'notin'} ({values})")
-        elif operator == "Exists":
-            parts.append(key)
-        elif operator == "DoesNotExist":
-            parts.append(f"!{key}")
-    return ",".join(parts) or "<none>"
+    try:
+        return str(selectors.from_object(found)) or "<none>"
+    except selectors.SelectorError:
+        return "<error>"
 
 
 def some(items: list[str], limit: int, empty: str, separator: str = ",") -> str:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kybern.api import meta, names, quantity
+from kybern.api import meta, names, quantity, selectors
 from kybern.api.cells import at
 from kybern.api.field import Errors
 from kybern.api.types import Object
@@ -83,57 +83,15 @@ def is_zero(value: int | str | None) -> bool:
     return not value
 
 
-def label_selector(selector: Object | None, path: str, errors: Errors) -> None:
-    """A LabelSelector; None passes."""
-    if selector is None:
-        return
-    meta.validate_labels(selector.get("matchLabels"), f"{path}.matchLabels", errors)
-    for index, rule in enumerate(selector.get("matchExpressions") or []):
-        here, values = f"{path}.matchExpressions[{index}]", rule.get("values") or []
-        operator = rule.get("operator") or ""
-        if operator in ("In", "NotIn"):
-            if not values:
-                errors.required(f"{here}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                errors.forbidden(
-                    f"{here}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                )
-        else:
-            errors.invalid(f"{here}.operator", operator, "not a valid selector operator")
-        for problem in names.qualified_name(rule.get("key") or ""):
-            errors.invalid(f"{here}.key", rule.get("key") or "", problem)
-        for place, value in enumerate(values):
-            for problem in names.label_value(value):
-                errors.invalid(f"{here}.values[{place}]", value, problem)
-
-
 def is_empty_selector(selector: Object) -> bool:
     """Whether a LabelSelector selects everything."""
     return not selector.get("matchLabels") and not selector.get("matchExpressions")
 
 
-def selects(selector: Object, labels: Mapping[str, str]) -> bool:
-    """Whether a valid LabelSelector matches the labels."""
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_holds(rule, labels) for rule in selector.get("matchExpressions") or [])
-
-
-def _holds(rule: Object, labels: Mapping[str, str]) -> bool:
-    key, operator, values = rule.get("key") or "", rule.get("operator"), rule.get("values") or []
-    if operator == "Exists":
-        return key in labels
-    if operator == "DoesNotExist":
-        return key not in labels
-    found = key in labels and labels[key] in values
-    return found if operator == "In" else not found
-
-
 def template_selected(obj: Object, errors: Errors) -> None:
     """spec.selector must match the labels of spec.template."""
     labels = at(obj, "spec", "template", "metadata", "labels") or {}
-    if not selects(at(obj, "spec", "selector") or {}, labels):
+    if not selectors.from_object(at(obj, "spec", "selector")).matches(labels):
         errors.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 

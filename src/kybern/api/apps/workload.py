@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kybern.api import validation
+from kybern.api import selectors, validation
 from kybern.api.cells import at
 from kybern.api.core.podspec import default_pod_template, validate_pod_template
 from kybern.api.field import Errors
@@ -23,7 +23,7 @@ def check_selector(obj: Object, kind: str, errors: Errors) -> None:
         errors.required("spec.selector")
         return
     before = len(errors)
-    validation.label_selector(selector, "spec.selector", errors)
+    selectors.validate_object(selector, "spec.selector", errors)
     if validation.is_empty_selector(selector):
         errors.invalid("spec.selector", selector, f"empty selector is invalid for {kind}")
     elif len(errors) == before:

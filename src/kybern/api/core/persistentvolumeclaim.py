@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kybern.api import meta, quantity, validation
+from kybern.api import meta, quantity, selectors, validation
 from kybern.api.cells import access_modes, at, text
 from kybern.api.core.persistentvolume import check_access_modes, check_volume_mode, phase, storage_class
 from kybern.api.field import Errors
@@ -73,7 +73,7 @@ def default_claim_spec(spec: Object) -> None:
 def validate_claim_spec(spec: Object, errors: Errors) -> None:
     """Rules of a claim's spec, at the path "spec"."""
     check_access_modes(spec, errors)
-    validation.label_selector(spec.get("selector"), "spec.selector", errors)
+    selectors.validate_object(spec.get("selector"), "spec.selector", errors)
     storage = at(spec, "resources", "requests", "storage")
     if storage is None:
         errors.required("spec.resources[storage]")

@@ -79,10 +79,10 @@ def _check_address(address: str, kind: str, path: str, errors: Errors) -> None:
             errors.invalid(path, address, problem)
         return
     try:
-        version = ipaddress.ip_address(address).version
+        family = f"IPv{ipaddress.ip_address(address).version}"
     except ValueError:
-        version = 0
-    if f"IPv{version}" != kind:
+        family = ""
+    if family != kind:
         errors.invalid(path, address, f"must be an {kind} address")
         return
     validation.endpoint_ip(address, path, errors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kybern.api import validation
+from kybern.api import selectors, validation
 from kybern.api.cells import at, number
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
@@ -47,7 +47,7 @@ class PodDisruptionBudget(Resource):
             if value is not None:
                 validation.int_or_percent(value, f"spec.{name}", errors)
                 validation.at_most_all(value, f"spec.{name}", errors)
-        validation.label_selector(spec.get("selector"), "spec.selector", errors)
+        selectors.validate_object(spec.get("selector"), "spec.selector", errors)
         policy = spec.get("unhealthyPodEvictionPolicy")
         if policy is not None and policy not in _POLICIES:
             errors.unsupported("spec.unhealthyPodEvictionPolicy", policy, _POLICIES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kybern.api import validation
+from kybern.api import selectors
 from kybern.api.cells import CREATED_AT
 from kybern.api.field import Errors
 from kybern.api.rbac.rules import GROUP, check_rules
@@ -26,8 +26,8 @@ class ClusterRole(Resource):
         if aggregation is None:
             return
         path = "aggregationRule.clusterRoleSelectors"
-        selectors = aggregation.get("clusterRoleSelectors") or []
-        if not selectors:
+        chosen = aggregation.get("clusterRoleSelectors") or []
+        if not chosen:
             errors.required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil")
-        for index, selector in enumerate(selectors):
-            validation.label_selector(selector, f"{path}[{index}]", errors)
+        for index, selector in enumerate(chosen):
+            selectors.validate_object(selector, f"{path}[{index}]", errors)

@@ -1,0 +1,216 @@
+"""The rules of a CustomResourceDefinition object. Source: API reference; Extend the API with CustomResourceDefinitions."""
+
+from __future__ import annotations
+
+import re
+
+from kybern.api import names, validation
+from kybern.api.apiextensions import schema_rules
+from kybern.api.cells import at
+from kybern.api.field import Errors
+from kybern.api.types import Object
+
+_COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
+_COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
+_SCOPES = ("Cluster", "Namespaced")
+_PROTECTED_GROUP = re.compile(r"(^|\.)(k8s|kubernetes)\.io$")
+_APPROVED = "api-approved.kubernetes.io"
+_WHY_APPROVED = "https://github.com/kubernetes/enhancements/pull/1111"
+
+
+def validate(crd: Object, errors: Errors) -> None:
+    """Any write of a CRD."""
+    spec = crd["spec"]
+    group, plural = spec.get("group") or "", at(spec, "names", "plural") or ""
+    name = crd["metadata"].get("name") or ""
+    if name != f"{plural}.{group}":
+        errors.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
+    _check_group(group, errors)
+    validation.one_of(spec.get("scope"), _SCOPES, "spec.scope", errors)
+    _check_versions(spec, errors)
+    _check_names(spec.get("names") or {}, "spec.names", errors)
+    _check_conversion(spec.get("conversion") or {}, errors)
+    _check_approval(crd, group, errors)
+    if spec.get("preserveUnknownFields"):
+        detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+        errors.invalid("spec.preserveUnknownFields", True, detail)
+
+
+def validate_update(crd: Object, old: Object, errors: Errors, *, established: bool) -> None:
+    """What an established definition keeps, and that no stored version disappears."""
+    spec, before = crd["spec"], old["spec"]
+    if established:
+        for path in ("group", "scope"):
+            validation.unchanged(spec.get(path), before.get(path), f"spec.{path}", errors)
+        for path in ("kind", "plural"):
+            new, was = at(spec, "names", path), at(before, "names", path)
+            validation.unchanged(new, was, f"spec.names.{path}", errors)
+    validate_stored_versions(crd, errors)
+
+
+def validate_stored_versions(crd: Object, errors: Errors) -> None:
+    """Every version objects may be stored in stays in spec."""
+    known = [version.get("name") for version in at(crd, "spec", "versions") or []]
+    for index, version in enumerate(at(crd, "status", "storedVersions") or []):
+        if version not in known:
+            detail = (
+                f"missing from spec.versions; {version} was previously a storage version, and must remain in "
+                f"spec.versions until a storage migration ensures no data remains persisted in {version} and removes "
+                f"{version} from status.storedVersions"
+            )
+            errors.invalid(f"status.storedVersions[{index}]", version, detail)
+
+
+def _check_group(group: str, errors: Errors) -> None:
+    path = "spec.group"
+    if not group:
+        errors.required(path)
+        return
+    for problem in names.dns_subdomain(group):
+        errors.invalid(path, group, problem)
+    if "." not in group:
+        errors.invalid(path, group, "should be a domain with at least one dot")
+
+
+def _check_versions(spec: Object, errors: Errors) -> None:
+    path, versions = "spec.versions", spec.get("versions") or []
+    stored = [version for version in versions if version.get("storage")]
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        _check_version(version, f"{path}[{index}]", errors)
+        if version.get("name") in seen:
+            errors.invalid(path, _names_of(versions), "must contain unique version names")
+        seen.add(version.get("name") or "")
+    if len(stored) != 1:
+        errors.invalid(path, versions, "must have exactly one version marked as storage version")
+    if not versions:
+        errors.required(path, "must have at least one version")
+
+
+def _names_of(versions: list[Object]) -> list[str]:
+    return [version.get("name") or "" for version in versions]
+
+
+def _check_version(version: Object, path: str, errors: Errors) -> None:
+    name = version.get("name") or ""
+    for problem in names.dns1035_label(name):
+        errors.invalid(f"{path}.name", name, problem)
+    warning = version.get("deprecationWarning")
+    if warning is not None:
+        if not version.get("deprecated"):
+            errors.invalid(f"{path}.deprecationWarning", warning, "can only be set for deprecated versions")
+        if len(warning) > 256:
+            errors.invalid(f"{path}.deprecationWarning", warning, "must be <= 256 characters long")
+    schema = at(version, "schema", "openAPIV3Schema")
+    if schema is None:
+        errors.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
+    else:
+        schema_rules.check(schema, f"{path}.schema.openAPIV3Schema", errors)
+    for index, column in enumerate(version.get("additionalPrinterColumns") or []):
+        _check_column(column, f"{path}.additionalPrinterColumns[{index}]", errors)
+    _check_subresources(version.get("subresources") or {}, f"{path}.subresources", errors)
+    fields = version.get("selectableFields") or []
+    if len(fields) > 8:
+        errors.too_many(f"{path}.selectableFields", len(fields), 8)
+    for index, selectable in enumerate(fields):
+        _check_selectable(selectable, schema, f"{path}.selectableFields[{index}]", errors)
+
+
+def _check_column(column: Object, path: str, errors: Errors) -> None:
+    if not column.get("name"):
+        errors.required(f"{path}.name")
+    if not column.get("type"):
+        errors.required(f"{path}.type", f"must be one of {','.join(_COLUMN_TYPES)}")
+    elif column["type"] not in _COLUMN_TYPES:
+        errors.invalid(f"{path}.type", column["type"], f"must be one of {','.join(_COLUMN_TYPES)}")
+    if column.get("format") and column["format"] not in _COLUMN_FORMATS:
+        errors.invalid(f"{path}.format", column["format"], f"must be one of {','.join(_COLUMN_FORMATS)}")
+    if not column.get("jsonPath"):
+        errors.required(f"{path}.jsonPath")
+    else:
+        _check_path(column["jsonPath"], f"{path}.jsonPath", errors)
+
+
+def _check_path(path_text: str, path: str, errors: Errors) -> None:
+    if not path_text.startswith("."):
+        errors.invalid(path, path_text, "must be a simple json path starting with .")
+
+
+def _check_subresources(subresources: Object, path: str, errors: Errors) -> None:
+    scale = subresources.get("scale")
+    if scale is None:
+        return
+    for key, root in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
+        value = scale.get(key) or ""
+        if not value:
+            errors.required(f"{path}.scale.{key}")
+        elif not value.startswith(root) or "[" in value:
+            errors.invalid(f"{path}.scale.{key}", value, f"should be a json path under {root[:-1]}")
+    label = scale.get("labelSelectorPath")
+    if label and not (label.startswith((".spec.", ".status."))):
+        errors.invalid(f"{path}.scale.labelSelectorPath", label, "should be a json path under either .spec or .status")
+
+
+def _check_selectable(selectable: Object, schema: Object | None, path: str, errors: Errors) -> None:
+    text = selectable.get("jsonPath") or ""
+    if not text:
+        errors.required(f"{path}.jsonPath")
+        return
+    if text.startswith(".metadata"):
+        errors.invalid(f"{path}.jsonPath", text, "must not point to fields in metadata")
+        return
+    found = schema
+    for key in text.removeprefix(".").split("."):
+        found = at(found, "properties", key)
+    if not found:
+        errors.invalid(f"{path}.jsonPath", text, "does not refer to a valid field")
+    elif found.get("type") not in ("boolean", "integer", "string"):
+        detail = "must point to a field of type string, boolean or integer. "
+        errors.invalid(f"{path}.jsonPath", text, detail + "Enum string fields and strings with formats are allowed.")
+
+
+def _check_names(found: Object, path: str, errors: Errors) -> None:
+    for key in ("plural", "singular", "kind", "listKind"):
+        value = found.get(key) or ""
+        if not value and key != "singular":
+            errors.required(f"{path}.{key}")
+            continue
+        for problem in names.dns1035_label(value.lower()) if value else []:
+            errors.invalid(f"{path}.{key}", value, problem)
+        if value != value.lower() and key in ("plural", "singular"):
+            errors.invalid(f"{path}.{key}", value, names.dns1035_label(value)[0])
+    if found.get("kind") and found.get("kind") == found.get("listKind"):
+        errors.invalid(f"{path}.listKind", found["listKind"], "kind and listKind may not be the same")
+    for key in ("shortNames", "categories"):
+        for index, value in enumerate(found.get(key) or []):
+            for problem in names.dns1035_label(value):
+                errors.invalid(f"{path}.{key}[{index}]", value, problem)
+
+
+def _check_conversion(conversion: Object, errors: Errors) -> None:
+    path, strategy, webhook = "spec.conversion", conversion.get("strategy"), conversion.get("webhook")
+    validation.one_of(strategy, ("None", "Webhook"), f"{path}.strategy", errors)
+    if strategy == "None" and webhook is not None:
+        errors.forbidden(path, "should not be set when strategy is not set to Webhook")
+    if strategy != "Webhook":
+        return
+    client = at(webhook, "clientConfig")
+    if client is None:
+        errors.required(f"{path}.webhook.clientConfig", "required when strategy is set to Webhook")
+    elif (client.get("url") is None) == (client.get("service") is None):
+        errors.required(f"{path}.webhook.clientConfig", "exactly one of url or service is required")
+    if not at(webhook, "conversionReviewVersions"):
+        errors.required(f"{path}.webhook.conversionReviewVersions")
+
+
+def _check_approval(crd: Object, group: str, errors: Errors) -> None:
+    if not _PROTECTED_GROUP.search(group):
+        return
+    approval = at(crd, "metadata", "annotations", _APPROVED) or ""
+    if not approval:
+        detail = 'protected groups must have approval annotation "api-approved.kubernetes.io", see '
+        errors.required(f"metadata.annotations[{_APPROVED}]", f"{detail}{_WHY_APPROVED}")
+    elif not approval.startswith(("https://", "unapproved")):
+        detail = 'protected groups must have approval annotation "api-approved.kubernetes.io" with either a URL or a '
+        detail += 'reason starting with "unapproved", see '
+        errors.invalid(f"metadata.annotations[{_APPROVED}]", approval, f"{detail}{_WHY_APPROVED}")

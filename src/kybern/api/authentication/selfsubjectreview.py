@@ -1,0 +1,15 @@
+"""SelfSubjectReview, authentication.k8s.io/v1: create only, never stored.
+
+Source: API reference, SelfSubjectReview v1 authentication.k8s.io.
+"""
+
+from __future__ import annotations
+
+from kybern.api.resource import Resource
+
+
+class SelfSubjectReview(Resource):
+    group, kind, plural = "authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews"
+    namespaced = False
+    verbs = ("create",)
+    has_generation = False
