@@ -15,6 +15,7 @@ MASTERS = "system:masters"
 
 
 NO_OPINION = Decision(None)
+YES = Decision(True)
 
 
 class Rules(NamedTuple):
@@ -32,11 +33,21 @@ class Lists(Protocol):
     def rules_for(self, user: UserInfo, namespace: str) -> Rules: ...
 
 
+class Masters:
+    """The group that may do anything; asked first."""
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        return YES if MASTERS in user.groups else NO_OPINION
+
+    def rules_for(self, user: UserInfo, namespace: str) -> Rules:
+        return AlwaysAllow().rules_for(user, namespace) if MASTERS in user.groups else Rules([], [])
+
+
 class AlwaysAllow:
     """--authorization-mode=AlwaysAllow."""
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        return Decision(True)
+        return YES
 
     def rules_for(self, user: UserInfo, namespace: str) -> Rules:
         return Rules(
@@ -55,14 +66,12 @@ class AlwaysDeny:
 
 
 class Union:
-    """Asks in order; system:masters needs no asking."""
+    """Asks in order."""
 
     def __init__(self, authorizers: Sequence[Authorizer]) -> None:
         self.authorizers = tuple(authorizers)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        if MASTERS in user.groups:
-            return Decision(True)
         reasons = []
         for authorizer in self.authorizers:
             decision = await authorizer.authorize(user, info)
@@ -73,8 +82,6 @@ class Union:
         return Decision(None, "\n".join(reasons))
 
     def rules_for(self, user: UserInfo, namespace: str) -> Rules:
-        if MASTERS in user.groups:
-            return AlwaysAllow().rules_for(user, namespace)
         found = [one.rules_for(user, namespace) for one in self.authorizers if isinstance(one, Lists)]
         return Rules(
             [rule for rules in found for rule in rules.resource],
@@ -85,9 +92,16 @@ class Union:
 
 async def require(app: App, user: UserInfo, info: RequestInfo) -> None:
     """Raise Forbidden unless the server's authorizers allow the request."""
-    decision = await Union(app.authorizers).authorize(user, info)
-    if not decision.allowed:
-        raise forbidden(user, info, decision.reason)
+    reasons = []
+    for authorizer in app.authorizers:
+        decision = await authorizer.authorize(user, info)
+        if decision.allowed:
+            return
+        if decision.reason:
+            reasons.append(decision.reason)
+        if decision.allowed is False:
+            break
+    raise forbidden(user, info, "\n".join(reasons))
 
 
 def forbidden(user: UserInfo, info: RequestInfo, reason: str) -> Forbidden:

@@ -27,7 +27,7 @@ def cluster_roles() -> Iterator[Object]:
     for name, target in AGGREGATE_TO.items():
         roles[name]["metadata"]["labels"][aggregation_label(target)] = "true"
     for name, (made_of, part_of) in AGGREGATED.items():
-        role = _role("ClusterRole", name, [])
+        role = _role("ClusterRole", name, aggregated_rules(made_of))
         role["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": {aggregation_label(made_of): "true"}}]}
         if part_of:
             role["metadata"]["labels"][aggregation_label(part_of)] = "true"
@@ -35,6 +35,15 @@ def cluster_roles() -> Iterator[Object]:
     for name, rules in CONTROLLER_ROLES.items():
         roles[f"system:controller:{name}"] = _role("ClusterRole", f"system:controller:{name}", rules)
     yield from roles.values()
+
+
+def aggregated_rules(role: str) -> list[Object]:
+    """What admin, edit and view come to: their own part and those of the roles below them."""
+    rules = list(CLUSTER_ROLES[f"system:aggregate-to-{role}"])
+    for below, (_, part_of) in AGGREGATED.items():
+        if part_of == role:
+            rules += [rule for rule in aggregated_rules(below) if rule not in rules]
+    return rules
 
 
 def cluster_role_bindings() -> Iterator[Object]:

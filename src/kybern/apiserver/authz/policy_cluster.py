@@ -95,7 +95,8 @@ _VIEW = [
         READ,
         group=EXTENSIONS,
         resources="daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses "
-        "ingresses/status networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
+        "ingresses/status networkpolicies replicasets replicasets/scale replicasets/status "
+        "replicationcontrollers/scale",
     ),
     rule(READ, group=POLICY, resources="poddisruptionbudgets poddisruptionbudgets/status"),
     rule(READ, group=NETWORKING, resources="ingresses ingresses/status networkpolicies"),

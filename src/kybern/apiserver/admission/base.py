@@ -1,0 +1,96 @@
+"""The contract of an admission plugin, and the chain that runs them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kybern.api.errors import Forbidden
+from kybern.api.resource import Resource
+from kybern.api.types import Object
+from kybern.apiserver.app import App
+from kybern.apiserver.request import UserInfo
+
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+
+@dataclass(slots=True)
+class Attributes:
+    """A write on its way to the store. Plugins may change `object` in place or replace it, never `old`."""
+
+    operation: str
+    resource: Resource
+    namespace: str
+    name: str
+    user: UserInfo
+    object: Object | None = None
+    """The object to be written, in the storage version; of a subresource its own kind (Binding, Eviction, ...)."""
+    old: Object | None = None
+    subresource: str = ""
+    dry_run: bool = False
+    options: Object = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    """Texts for `Warning:` headers."""
+
+    def is_for(self, group: str, plural: str, subresource: str = "") -> bool:
+        """Whether the write is to that resource."""
+        mine = self.resource
+        return mine.plural == plural and mine.group == group and self.subresource == subresource
+
+    def forbidden(self, why: str) -> Forbidden:
+        """The refusal of this write: `pods "web" is forbidden: why`."""
+        return Forbidden.on(self.resource.plural, self.resource.group, self.name, why)
+
+
+class Plugin:
+    """A plugin overrides `admit` (may change the object) or `validate` (may only refuse), or both."""
+
+    name = ""
+    handles: frozenset[tuple[str, str]] | None = None
+    """The (group, plural) pairs it looks at; None for all."""
+    operations: frozenset[str] = frozenset((CREATE, UPDATE))
+
+    def __init__(self, app: App) -> None:
+        """Take what the plugin needs of the server: listers, authorizers."""
+
+    async def admit(self, a: Attributes) -> None:
+        """Change a.object, or raise an APIError."""
+
+    async def validate(self, a: Attributes) -> None:
+        """Raise an APIError if the write must not be."""
+
+
+class AdmissionChain:
+    """Runs the plugins in order: `admit` before validation of the object, `validate` after it."""
+
+    def __init__(self, plugins: Sequence[Plugin]) -> None:
+        self.plugins = tuple(plugins)
+        self._admitting: dict[tuple[str, str, str], tuple[Plugin, ...]] = {}
+        self._validating: dict[tuple[str, str, str], tuple[Plugin, ...]] = {}
+
+    async def admit(self, a: Attributes) -> None:
+        """Let every plugin that is concerned change the object. Raises what a plugin raises."""
+        key = (a.operation, a.resource.group, a.resource.plural)
+        plugins = self._admitting.get(key)
+        if plugins is None:
+            plugins = self._admitting[key] = self._concerned("admit", *key)
+        for plugin in plugins:
+            await plugin.admit(a)
+
+    async def validate(self, a: Attributes) -> None:
+        """Ask every plugin that is concerned. Raises what a plugin raises."""
+        key = (a.operation, a.resource.group, a.resource.plural)
+        plugins = self._validating.get(key)
+        if plugins is None:
+            plugins = self._validating[key] = self._concerned("validate", *key)
+        for plugin in plugins:
+            await plugin.validate(a)
+
+    def _concerned(self, step: str, operation: str, group: str, plural: str) -> tuple[Plugin, ...]:
+        return tuple(
+            plugin
+            for plugin in self.plugins
+            if operation in plugin.operations
+            and (plugin.handles is None or (group, plural) in plugin.handles)
+            and getattr(type(plugin), step) is not getattr(Plugin, step)
+        )

@@ -1,0 +1,182 @@
+"""Puts the gates into a server: who may come in, what they may do, what is served, and what runs beside that.
+
+    gates = Gates(app, GateOptions(...))     # before listening
+    await gates.start()                      # bootstrap objects, custom kinds; /readyz is red until then
+    await gates.stop()
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kybern.apiserver.admission import order
+from kybern.apiserver.app import App, Authenticator, Authorizer
+from kybern.apiserver.authn.base import TokenAuthenticator
+from kybern.apiserver.authn.bearer import Bearer
+from kybern.apiserver.authn.serviceaccount import ServiceAccountTokens
+from kybern.apiserver.authn.tokenfile import TokenFile, read_token_file
+from kybern.apiserver.authn.x509 import ClientCertificate
+from kybern.apiserver.authz.base import AlwaysAllow, AlwaysDeny, Masters
+from kybern.apiserver.authz.node import NodeAuthorizer
+from kybern.apiserver.authz.noderefs import NodeRefs
+from kybern.apiserver.authz.rbac import GROUP, RBAC
+from kybern.apiserver.bootstrap import Bootstrap
+from kybern.apiserver.discovery import Discovery
+from kybern.apiserver.request import JSON, Request, Response, json_response
+from kybern.apiserver.tokens import (
+    KeySet,
+    PublicKey,
+    TokenIssuer,
+    new_signing_key,
+    openid_configuration,
+    read_private_key,
+    read_public_keys,
+)
+from kybern.process.daemon import OperatorError
+
+DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
+@dataclass(slots=True)
+class GateOptions:
+    """The flags that concern the gates, by upstream's names."""
+
+    authorization_mode: Sequence[str] = ("Node", "RBAC")
+    token_auth_file: Path | None = None
+    service_account_issuers: Sequence[str] = (DEFAULT_ISSUER,)
+    """The first one is put into tokens; all are accepted."""
+    api_audiences: Sequence[str] = ()
+    """Defaults to the issuers."""
+    service_account_key_files: Sequence[Path] = ()
+    service_account_signing_key_file: Path | None = None
+    service_account_max_token_expiration: int = 0
+    """Seconds; 0 is no limit."""
+    service_account_extend_token_expiration: bool = True
+    service_account_jwks_uri: str = ""
+    enable_admission_plugins: Sequence[str] = ()
+    disable_admission_plugins: Sequence[str] = ()
+    advertise_address: str = "127.0.0.1"
+    secure_port: int = 6443
+    service_cluster_ip_range: str = "10.96.0.0/12"
+    """One network, or two of different families separated by a comma."""
+    service_node_port_range: str = "30000-32767"
+
+
+class Gates:
+    """See the module."""
+
+    def __init__(self, app: App, options: GateOptions) -> None:
+        self.app = app
+        self.options = options
+        self.keys, self.issuer = _keys(options)
+        self.bearer = Bearer(self._token_authenticators())
+        certificate: Authenticator = ClientCertificate()
+        app.authenticators += [certificate, self.bearer]
+        app.authorizers += self._authorizers()
+        app.admission = order.chain(app, options.enable_admission_plugins, options.disable_admission_plugins)
+        app.services |= {"tokens": self.issuer, "token_authenticator": self.bearer}
+        host = options.advertise_address
+        self.address = f"[{host}]:{options.secure_port}" if ":" in host else f"{host}:{options.secure_port}"
+        self._route_documents()
+        self.bootstrap = Bootstrap(app, options.advertise_address, options.secure_port, first_addresses(options))
+        app.checks["poststarthook/bootstrap"] = self.bootstrap.check
+
+    async def start(self) -> None:
+        """Make the objects every cluster has. Listers fill on the way."""
+        await self.bootstrap.run()
+
+    async def stop(self) -> None:
+        """End what start began."""
+
+    def _audiences(self) -> tuple[str, ...]:
+        return tuple(self.options.api_audiences or self.options.service_account_issuers)
+
+    def _token_authenticators(self) -> list[TokenAuthenticator]:
+        found: list[TokenAuthenticator] = []
+        if self.options.token_auth_file:
+            found.append(TokenFile(read_token_file(self.options.token_auth_file), self._audiences()))
+        lister = self.app.registry.lister
+        listers = {plural: lister("", plural) for plural in ("serviceaccounts", "pods", "secrets", "nodes")}
+        issuers = self.options.service_account_issuers
+        found.append(ServiceAccountTokens(self.keys, issuers, self._audiences(), listers))
+        return found
+
+    def _authorizers(self) -> list[Authorizer]:
+        lister = self.app.registry.lister
+        found: list[Authorizer] = [Masters()]
+        for mode in self.options.authorization_mode:
+            if mode == "RBAC":
+                kinds = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
+                found.append(RBAC(*(lister(GROUP, plural) for plural in kinds)))
+            elif mode == "Node":
+                found.append(NodeAuthorizer(NodeRefs(lister("", "pods"))))
+            elif mode == "AlwaysAllow":
+                found.append(AlwaysAllow())
+            elif mode == "AlwaysDeny":
+                found.append(AlwaysDeny())
+            else:
+                raise OperatorError(
+                    f'--authorization-mode: "{mode}" is not known here; use Node, RBAC, AlwaysAllow or AlwaysDeny'
+                )
+        return found
+
+    def _route_documents(self) -> None:
+        app, options = self.app, self.options
+        discovery = Discovery(app.registry.scheme, self.address)
+
+        async def discover(_: App, request: Request) -> Response:
+            return await discovery.serve(request)
+
+        for path in ("/api", "/api/*", "/apis", "/apis/*"):
+            app.route(path, discover)
+        jwks_uri = options.service_account_jwks_uri or f"https://{self.address}/openid/v1/jwks"
+        configuration = openid_configuration(self.issuer.issuer, jwks_uri, self.keys)
+        jwks = self.keys.jwks()
+
+        async def openid(_: App, request: Request) -> Response:
+            return json_response(configuration, headers=[("cache-control", "public, max-age=3600")])
+
+        async def key_set(_: App, request: Request) -> Response:
+            found = json_response(jwks, headers=[("cache-control", "public, max-age=3600")])
+            found.headers = [(k, v.replace(JSON, "application/jwk-set+json")) for k, v in found.headers]
+            return found
+
+        app.route("/.well-known/openid-configuration", openid)
+        app.route("/openid/v1/jwks", key_set)
+
+
+def _keys(options: GateOptions) -> tuple[KeySet, TokenIssuer]:
+    """Keys to verify with and to sign with; made up where no files are named."""
+    signing = options.service_account_signing_key_file
+    private = read_private_key(signing) if signing else new_signing_key()
+    public: list[PublicKey] = [key for path in options.service_account_key_files for key in read_public_keys(path)]
+    if not signing or not public:
+        public.insert(0, private.public_key())
+    issuers = tuple(options.service_account_issuers)
+    if not issuers:
+        raise OperatorError("--service-account-issuer must be given at least once")
+    audiences = tuple(options.api_audiences) or issuers
+    issuer = TokenIssuer(
+        private,
+        issuers[0],
+        audiences,
+        options.service_account_max_token_expiration,
+        options.service_account_extend_token_expiration,
+    )
+    return KeySet(public), issuer
+
+
+def service_networks(options: GateOptions) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """--service-cluster-ip-range as networks, primary first. Raises OperatorError."""
+    try:
+        return [ipaddress.ip_network(text.strip()) for text in options.service_cluster_ip_range.split(",")]
+    except ValueError as error:
+        raise OperatorError(f"--service-cluster-ip-range: {error}") from error
+
+
+def first_addresses(options: GateOptions) -> list[str]:
+    """The addresses of the `kubernetes` Service: the first of each service network."""
+    return [str(network.network_address + 1) for network in service_networks(options)]
