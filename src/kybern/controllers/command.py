@@ -1,0 +1,169 @@
+"""`kybern controller-manager`: flags, leader election, health port."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import ssl
+from pathlib import Path
+
+from kybern.client.kubeconfig import connect, in_cluster, load
+from kybern.client.leaderelection import LeaderElector
+from kybern.controllers.manager import Manager
+from kybern.controllers.options import Options
+from kybern.process.daemon import OperatorError, run_until_signalled
+from kybern.process.health import serve_health
+
+_WORKERS = {
+    "deployment": "deployment-controller",
+    "replicaset": "replicaset-controller",
+    "rc": "replicationcontroller-controller",
+    "endpoint": "endpoints-controller",
+    "service-endpoint": "endpointslice-controller",
+    "namespace": "namespace-controller",
+    "gc": "garbage-collector-controller",
+}
+"""--concurrent-<word>-syncs -> controller."""
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def duration(text: str) -> float:
+    """Seconds of a Go duration: `40s`, `1m30s`, `500ms`."""
+    seconds, number = 0.0, ""
+    rest = text
+    while rest:
+        digits = len(rest) - len(rest.lstrip("0123456789."))
+        number, rest = rest[:digits], rest[digits:]
+        unit = next((unit for unit in _UNITS if rest.startswith(unit)), None)
+        if not number or unit is None:
+            raise argparse.ArgumentTypeError(f'"{text}" is not a duration like 40s or 1m30s')
+        seconds += float(number) * _UNITS[unit]
+        rest = rest[len(unit) :]
+    return seconds
+
+
+def boolean(text: str) -> bool:
+    """Go's spelling of a flag's truth."""
+    if text.lower() in ("true", "t", "1"):
+        return True
+    if text.lower() in ("false", "f", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    defaults = Options()
+    add = parser.add_argument
+    add("--kubeconfig", metavar="FILE", help="the API server and who we are; inside a pod its service account")
+    add("--controllers", default="*", help="* for all, -name to leave one out, name to take one in; comma separated")
+    add("--bind-address", default="127.0.0.1", help="where /healthz, /readyz and /metrics answer")
+    add("--secure-port", type=int, default=10257, help="their port; 0 for none")
+    add("--tls-cert-file", metavar="FILE", help="serve them over TLS")
+    add("--tls-private-key-file", metavar="FILE")
+    _switch(parser, "--leader-elect", True, "work only while holding the lease")
+    add("--leader-elect-lease-duration", type=duration, default=15.0)
+    add("--leader-elect-renew-deadline", type=duration, default=10.0)
+    add("--leader-elect-retry-period", type=duration, default=2.0)
+    add("--leader-elect-resource-name", default="kube-controller-manager")
+    add("--leader-elect-resource-namespace", default="kube-system")
+    add("--cluster-cidr", default="", help="the range pods get addresses from")
+    _switch(parser, "--allocate-node-cidrs", False, "give each node a part of --cluster-cidr")
+    add("--node-cidr-mask-size", type=int, default=defaults.node_cidr_mask_size)
+    add("--node-cidr-mask-size-ipv4", type=int)
+    add("--node-cidr-mask-size-ipv6", type=int, default=defaults.node_cidr_mask_size_ipv6)
+    add("--root-ca-file", metavar="FILE", help="published to every namespace as kube-root-ca.crt")
+    add("--node-monitor-period", type=duration, default=defaults.node_monitor_period)
+    add("--node-monitor-grace-period", type=duration, default=defaults.node_monitor_grace_period)
+    add("--node-startup-grace-period", type=duration, default=defaults.node_startup_grace_period)
+    add("--node-eviction-rate", type=float, default=defaults.node_eviction_rate)
+    add("--secondary-node-eviction-rate", type=float, default=defaults.secondary_node_eviction_rate)
+    add("--unhealthy-zone-threshold", type=float, default=defaults.unhealthy_zone_threshold)
+    add("--large-cluster-size-threshold", type=int, default=defaults.large_cluster_size_threshold)
+    add("--terminated-pod-gc-threshold", type=int, default=defaults.terminated_pod_gc_threshold)
+    add("--max-endpoints-per-slice", type=int, default=defaults.max_endpoints_per_slice)
+    for word, controller in _WORKERS.items():
+        add(f"--concurrent-{word}-syncs", type=int, metavar="N", help=f"keys {controller} works on at a time")
+
+
+def _switch(parser: argparse.ArgumentParser, name: str, default: bool, text: str) -> None:
+    parser.add_argument(name, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text)
+
+
+async def run(args: argparse.Namespace) -> int | None:
+    client = connect(load(args.kubeconfig) if args.kubeconfig else in_cluster(), "kube-controller-manager")
+    manager = Manager(client, options(args), args.controllers)
+    health = None
+    if args.secure_port:
+        checks = {"informers": manager.not_ready}
+        tls = _tls(args.tls_cert_file, args.tls_private_key_file)
+        # A replica that waits for the lease is well, and ready to take over.
+        health = await serve_health(args.bind_address, args.secure_port, {} if args.leader_elect else checks, tls)
+    try:
+        if args.leader_elect:
+            elector = LeaderElector(
+                client,
+                args.leader_elect_resource_name,
+                namespace=args.leader_elect_resource_namespace,
+                lease_duration=args.leader_elect_lease_duration,
+                renew_deadline=args.leader_elect_renew_deadline,
+                retry_period=args.leader_elect_retry_period,
+            )
+            await run_until_signalled(elector.run(manager.run))
+        else:
+            await run_until_signalled(manager.run())
+    finally:
+        if health:
+            await health.close()
+        await client.close()
+    return 0
+
+
+def options(args: argparse.Namespace) -> Options:
+    """The flags as Options. Raises OperatorError for those that contradict."""
+    for cidr in filter(None, args.cluster_cidr.split(",")):
+        try:
+            ipaddress.ip_network(cidr)
+        except ValueError as error:
+            raise OperatorError(f"--cluster-cidr: {error}") from error
+    if args.allocate_node_cidrs and not args.cluster_cidr:
+        raise OperatorError("--allocate-node-cidrs needs --cluster-cidr")
+    counts = {
+        name: getattr(args, f"concurrent_{word.replace('-', '_')}_syncs", None) for word, name in _WORKERS.items()
+    }
+    return Options(
+        cluster_cidr=args.cluster_cidr,
+        allocate_node_cidrs=args.allocate_node_cidrs,
+        node_cidr_mask_size=args.node_cidr_mask_size_ipv4 or args.node_cidr_mask_size,
+        node_cidr_mask_size_ipv6=args.node_cidr_mask_size_ipv6,
+        root_ca=_read(args.root_ca_file, "--root-ca-file"),
+        node_monitor_period=args.node_monitor_period,
+        node_monitor_grace_period=args.node_monitor_grace_period,
+        node_startup_grace_period=args.node_startup_grace_period,
+        node_eviction_rate=args.node_eviction_rate,
+        secondary_node_eviction_rate=args.secondary_node_eviction_rate,
+        unhealthy_zone_threshold=args.unhealthy_zone_threshold,
+        large_cluster_size_threshold=args.large_cluster_size_threshold,
+        terminated_pod_gc_threshold=args.terminated_pod_gc_threshold,
+        max_endpoints_per_slice=args.max_endpoints_per_slice,
+        workers={name: count for name, count in counts.items() if count},
+    )
+
+
+def _read(path: str | None, flag: str) -> str:
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise OperatorError(f"{flag}: {error}") from error
+
+
+def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    if not cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise OperatorError(f"--tls-cert-file {cert}: {error}") from error
+    return context

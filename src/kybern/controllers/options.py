@@ -1,0 +1,28 @@
+"""What the operator may set, under upstream's flag names and with its defaults. Times are in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Options:
+    """The controller manager's configuration."""
+
+    cluster_cidr: str = ""
+    allocate_node_cidrs: bool = False
+    node_cidr_mask_size: int = 24
+    node_cidr_mask_size_ipv6: int = 64
+    root_ca: str = ""
+    """PEM text of --root-ca-file; empty publishes nothing."""
+    node_monitor_period: float = 5.0
+    node_monitor_grace_period: float = 50.0
+    node_startup_grace_period: float = 60.0
+    node_eviction_rate: float = 0.1
+    secondary_node_eviction_rate: float = 0.01
+    unhealthy_zone_threshold: float = 0.55
+    large_cluster_size_threshold: int = 50
+    terminated_pod_gc_threshold: int = 12500
+    max_endpoints_per_slice: int = 100
+    workers: dict[str, int] = field(default_factory=dict)
+    """Controller name -> --concurrent-*-syncs."""
