@@ -14,7 +14,6 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import bootstrap_rbac
 from kybern.apiserver.app import App
-from kybern.process.clock import clock, new_uid
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +65,10 @@ class Bootstrap:
         await asyncio.gather(*work)
 
     async def _create(self, resource: Resource, obj: Object) -> None:
-        meta = {**obj["metadata"], "uid": new_uid(), "creationTimestamp": clock.stamp()}
-        made = {**obj, "metadata": meta}
-        resource.default(made)
         try:
-            await self._registry.create(resource, made)
+            await self._registry.create(resource, obj)
         except AlreadyExists:
-            log.debug("%s %s was made by another server", resource.kind, meta["name"])
+            log.debug("%s %s was made by another server", resource.kind, obj["metadata"]["name"])
 
     async def _mend(self, resource: Resource, obj: Object, mend: Mend) -> None:
         meta = obj["metadata"]

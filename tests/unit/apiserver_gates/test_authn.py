@@ -18,8 +18,7 @@ from kybern.apiserver.request import Request
 from kybern.apiserver.tokens import KeySet, TokenIssuer, key_id, openid_configuration
 from kybern.process.clock import clock
 from kybern.process.daemon import OperatorError
-
-from .fakes import FakeLister, named
+from tests.unit.apiserver_gates.fakes import FakeLister, named
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 

@@ -3,12 +3,11 @@ from __future__ import annotations
 import pytest
 
 from kybern.api.types import Object
-from kybern.apiserver.authz.base import Union, forbidden
+from kybern.apiserver.authz.base import Masters, Union, forbidden
 from kybern.apiserver.authz.rbac import RBAC
 from kybern.apiserver.authz.rules import compiled, shown, uncovered
 from kybern.apiserver.request import RequestInfo, UserInfo
-
-from .fakes import FakeLister, named
+from tests.unit.apiserver_gates.fakes import FakeLister, named
 
 BOB = UserInfo("bob", ("dev", "system:authenticated"))
 
@@ -97,7 +96,7 @@ async def test_cached_decisions_end_with_the_rule() -> None:
 
 
 async def test_masters_need_no_rules() -> None:
-    union = Union([RBAC(FakeLister(), FakeLister(), FakeLister(), FakeLister())])
+    union = Union([Masters(), RBAC(FakeLister(), FakeLister(), FakeLister(), FakeLister())])
     assert (await union.authorize(UserInfo("admin", ("system:masters",)), pods("delete"))).allowed
     assert not (await union.authorize(BOB, pods("delete"))).allowed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from kybern.api.types import Object
@@ -12,18 +13,16 @@ Ref = tuple[str, str, str]
 
 
 class NodeRefs:
-    """References of each node's pods, worked out again for pods that changed."""
+    """References of each node's pods, counted as pods come, change and go."""
 
     def __init__(self, pods: Lister, claims: Lister | None = None, attachments: Lister | None = None) -> None:
         self._pods, self._claims, self._attachments = pods, claims, attachments
-        self._version = -1
-        self._by_node: dict[str, set[Ref]] = {}
-        self._seen: dict[int, tuple[Object, tuple[Ref, ...]]] = {}
+        self._by_node: dict[str, Counter[Ref]] = {}
+        pods.on_change(self._on_change)
 
     def linked(self, node: str, resource: str, namespace: str, name: str) -> bool:
         """Whether a pod on the node, or the node itself, refers to the object."""
-        self._refresh()
-        refs = self._by_node.get(node, set())
+        refs = self._by_node.get(node, ())
         if resource == "persistentvolumes":
             return any(self._volume_of(ref) == name for ref in refs if ref[0] == "persistentvolumeclaims")
         if resource == "volumeattachments":
@@ -40,20 +39,21 @@ class NodeRefs:
         found = self._claims.get(claim[1], claim[2]) if self._claims else None
         return str(found["spec"].get("volumeName", "")) if found else ""
 
-    def _refresh(self) -> None:
-        if self._version == self._pods.version:
+    def _on_change(self, old: Object | None, new: Object | None) -> None:
+        node_before = old["spec"].get("nodeName", "") if old else ""
+        node_now = new["spec"].get("nodeName", "") if new else ""
+        before = Counter(set(pod_refs(old))) if old and node_before else Counter()
+        now = Counter(set(pod_refs(new))) if new and node_now else Counter()
+        if node_before == node_now and before == now:
             return
-        seen: dict[int, tuple[Object, tuple[Ref, ...]]] = {}
-        by_node: dict[str, set[Ref]] = {}
-        for pod in self._pods.list():
-            node = pod["spec"].get("nodeName")
-            if not node:
-                continue
-            known = self._seen.get(id(pod))
-            refs = known[1] if known and known[0] is pod else tuple(pod_refs(pod))
-            seen[id(pod)] = (pod, refs)
-            by_node.setdefault(node, set()).update(refs)
-        self._seen, self._by_node, self._version = seen, by_node, self._pods.version
+        if before:
+            left = self._by_node.get(node_before, Counter()) - before
+            if left:
+                self._by_node[node_before] = left
+            else:
+                self._by_node.pop(node_before, None)
+        if now:
+            self._by_node.setdefault(node_now, Counter()).update(now)
 
 
 def pod_refs(pod: Object) -> Iterator[Ref]:
