@@ -25,6 +25,7 @@ from kybern.apiserver.authz.noderefs import NodeRefs
 from kybern.apiserver.authz.rbac import GROUP, RBAC
 from kybern.apiserver.bootstrap import Bootstrap
 from kybern.apiserver.discovery import Discovery
+from kybern.apiserver.openapi import OpenAPI
 from kybern.apiserver.request import JSON, Request, Response, json_response
 from kybern.apiserver.tokens import (
     KeySet,
@@ -132,6 +133,13 @@ class Gates:
 
         for path in ("/api", "/api/*", "/apis", "/apis/*"):
             app.route(path, discover)
+        openapi = OpenAPI(app.registry.scheme, discovery)
+
+        async def describe(_: App, request: Request) -> Response:
+            return await openapi.serve(request)
+
+        for path in ("/openapi/v2", "/openapi/v3", "/openapi/v3/*"):
+            app.route(path, describe)
         jwks_uri = options.service_account_jwks_uri or f"https://{self.address}/openid/v1/jwks"
         configuration = openid_configuration(self.issuer.issuer, jwks_uri, self.keys)
         jwks = self.keys.jwks()
