@@ -1,0 +1,125 @@
+"""create on kinds that ask a question: who is this token, who am I, may they, may I, what may I. Nothing is stored.
+
+Source: API reference, authentication.k8s.io/v1 and authorization.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from kybern.api.errors import BadRequest, Invalid, MethodNotSupported, Unauthorized
+from kybern.api.field import Errors
+from kybern.api.resource import Resource
+from kybern.api.types import Object
+from kybern.apiserver.answers import unstored_object
+from kybern.apiserver.app import App
+from kybern.apiserver.authz.base import Union
+from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
+from kybern.apiserver.review_body import read
+
+Answer: TypeAlias = Callable[[App, Request, Object], Awaitable[Object]]
+
+
+async def serve(app: App, request: Request, resource: Resource) -> Response:
+    """Give the review back with its status filled in. Raises BadRequest, Invalid, MethodNotSupported."""
+    if request.info.verb != "create":
+        raise MethodNotSupported("the server does not allow this method on the requested resource", details={})
+    review = read(request, resource.api_version(request.info.version), resource.kind)
+    meta = review["metadata"]
+    if resource.namespaced:
+        if meta.setdefault("namespace", request.info.namespace) != request.info.namespace:
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        spec = review["spec"]
+        if isinstance(spec.get("resourceAttributes"), dict) and not spec["resourceAttributes"].get("namespace"):
+            spec["resourceAttributes"]["namespace"] = request.info.namespace
+    errors = Errors()
+    resource.validate(review, errors)
+    if errors:
+        raise Invalid.of(resource.kind, resource.group, "", errors)
+    review["metadata"] = {"creationTimestamp": None, **meta}
+    review["status"] = await _ANSWERS[resource.kind](app, request, review["spec"])
+    return unstored_object(request, resource, review, 201)
+
+
+async def _token(app: App, request: Request, spec: Object) -> Object:
+    try:
+        found = app.services["token_authenticator"].user(spec["token"], tuple(spec.get("audiences") or ()))
+    except Unauthorized:
+        return {"user": {}, "error": "[invalid bearer token]"}
+    if found is None:
+        return {"user": {}}
+    user, audiences = found
+    return {"authenticated": True, "user": _shown(user), "audiences": list(audiences)}
+
+
+async def _self(app: App, request: Request, spec: Object) -> Object:
+    return {"userInfo": _shown(request.user)}
+
+
+def _shown(user: UserInfo) -> Object:
+    shown: Object = {"username": user.name}
+    if user.uid:
+        shown["uid"] = user.uid
+    if user.groups:
+        shown["groups"] = list(user.groups)
+    if user.extra:
+        shown["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return shown
+
+
+async def _access(app: App, request: Request, spec: Object) -> Object:
+    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    user = UserInfo(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra)
+    return await _decide(app, user, spec)
+
+
+async def _self_access(app: App, request: Request, spec: Object) -> Object:
+    return await _decide(app, request.user, spec)
+
+
+async def _decide(app: App, user: UserInfo, spec: Object) -> Object:
+    decision = await Union(app.authorizers).authorize(user, _asked(spec))
+    status: Object = {"allowed": bool(decision.allowed)}
+    if decision.allowed is False:
+        status["denied"] = True
+    if decision.reason:
+        status["reason"] = decision.reason
+    return status
+
+
+def _asked(spec: Object) -> RequestInfo:
+    """The request that the review asks about."""
+    path = spec.get("nonResourceAttributes")
+    if path is not None:
+        return RequestInfo(path.get("verb", ""), path.get("path", ""))
+    given = spec.get("resourceAttributes") or {}
+    return RequestInfo(
+        given.get("verb", ""),
+        "",
+        True,
+        given.get("group", ""),
+        given.get("version", ""),
+        given.get("resource", ""),
+        given.get("subresource", ""),
+        given.get("namespace", ""),
+        given.get("name", ""),
+    )
+
+
+async def _rules(app: App, request: Request, spec: Object) -> Object:
+    namespace = spec.get("namespace", "")
+    if not namespace:
+        raise BadRequest("no namespace on request")
+    rules = Union(app.authorizers).rules_for(request.user, namespace)
+    return {"resourceRules": rules.resource, "nonResourceRules": rules.non_resource, "incomplete": rules.incomplete}
+
+
+_ANSWERS: dict[str, Answer] = {
+    "TokenReview": _token,
+    "SelfSubjectReview": _self,
+    "SubjectAccessReview": _access,
+    "LocalSubjectAccessReview": _access,
+    "SelfSubjectAccessReview": _self_access,
+    "SelfSubjectRulesReview": _rules,
+}
