@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import orjson
 
-from kybern.api.types import Object
+Status: TypeAlias = dict[str, Any]
+"""A meta/v1 Status as JSON."""
 
 NON_ZERO_EXIT = "NonZeroExitCode"
 EXIT_CODE = "ExitCode"
 
 
-def success() -> Object:
+def success() -> Status:
     """The command ended with 0."""
     return {"metadata": {}, "status": "Success"}
 
 
-def exited(code: int) -> Object:
+def exited(code: int) -> Status:
     """The command ended with a code other than 0."""
     return {
         "metadata": {},
@@ -26,19 +29,19 @@ def exited(code: int) -> Object:
     }
 
 
-def failed(message: str) -> Object:
+def failed(message: str) -> Status:
     """The command could not be run, or not be followed to its end."""
     return {"metadata": {}, "status": "Failure", "message": message, "reason": "InternalError", "code": 500}
 
 
-def encode(status: Object, *, structured: bool) -> bytes:
+def encode(status: Status, *, structured: bool) -> bytes:
     """For the error stream; `structured` from v4 on. Success is silent before that."""
     if structured:
         return orjson.dumps(status)
     return b"" if status["status"] == "Success" else str(status["message"]).encode()
 
 
-def decode(data: bytes) -> Object:
+def decode(data: bytes) -> Status:
     """What came on an error stream, whichever version. Nothing at all means success."""
     if not data:
         return success()
@@ -49,7 +52,7 @@ def decode(data: bytes) -> Object:
     return status if isinstance(status, dict) and "status" in status else failed(data.decode(errors="replace"))
 
 
-def exit_code(status: Object) -> int | None:
+def exit_code(status: Status) -> int | None:
     """The command's exit code; None where it didn't get that far."""
     if status.get("status") == "Success":
         return 0

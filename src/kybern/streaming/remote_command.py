@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from kybern.api.types import Object
 from kybern.streaming import channels, exit_status
 from kybern.streaming.channels import Channels
+from kybern.streaming.exit_status import Status
 from kybern.streaming.pipes import Reader, Writer
 from kybern.streaming.spdy import SpdyConnection
 from kybern.streaming.streams import Stream, read_all
@@ -73,7 +73,7 @@ class Session:
         """Whether the error stream carries a Status."""
         return self.protocol.startswith(("v4.", "v5."))
 
-    async def finish(self, status: Object) -> None:
+    async def finish(self, status: Status) -> None:
         """Server: say how the command ended, after its output."""
         for output in (self.stdout, self.stderr):
             if output is not None:
@@ -82,7 +82,7 @@ class Session:
             await self.error.write(data)
         await self.error.close_write()
 
-    async def status(self) -> Object:
+    async def status(self) -> Status:
         """Client: how the command ended, once it did."""
         return exit_status.decode(await read_all(self.error))
 

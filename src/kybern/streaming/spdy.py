@@ -91,10 +91,10 @@ class SpdyStream:
         self.inbox.discard()
         self._connection.streams.pop(self.id, None)
 
-    def cut_off(self, error: ConnectionError) -> None:
-        """Nothing can be sent or received any more."""
+    def cut_off(self, error: ConnectionError, *, ended: bool = False) -> None:
+        """Nothing can be sent or received any more; `ended` if all there was to read has come."""
         self.broken = error
-        self.inbox.end(error)
+        self.inbox.end(None if ended else error)
         self.opened.set()
         self.window_opened.set()
 
@@ -111,6 +111,8 @@ class SpdyConnection:
         self._next_id, self._client = (1, True) if client else (2, False)
         self._last_seen = 0
         self._outgoing, self._incoming = frames.HeaderWriter(), frames.HeaderReader()
+        self._said_goodbye = False
+        """Whether the other side has announced that it will close."""
         self._accepted: asyncio.Queue[SpdyStream | None] = asyncio.Queue()
         self._buffer, self._at = b"", 0
         """What was read of the connection, and how far it was used."""
@@ -199,7 +201,7 @@ class SpdyConnection:
         if self._over is None:
             self._over = error
             for stream in list(self.streams.values()):
-                stream.cut_off(error)
+                stream.cut_off(error, ended=self._said_goodbye)
             self.streams.clear()
             self._accepted.put_nowait(None)
             self.closed.set()
@@ -246,7 +248,9 @@ class SpdyConnection:
         elif kind == frames.RST_STREAM:
             identifier, code = frames.words(payload, 2)
             if stream := self.streams.pop(identifier, None):
-                stream.cut_off(ConnectionResetError(f"the other side reset the stream (code {code})"))
+                # Servers commonly end a finished session by cancelling its streams: what came before is all.
+                error = ConnectionResetError(f"the other side reset the stream (code {code})")
+                stream.cut_off(error, ended=code == frames.CANCEL)
         elif kind == frames.PING:
             (identifier,) = frames.words(payload, 1)
             if identifier % 2 != self._client:
@@ -257,6 +261,7 @@ class SpdyConnection:
         elif kind == frames.SETTINGS:
             self._on_settings(payload)
         elif kind == frames.GOAWAY:
+            self._said_goodbye = True
             self._accepted.put_nowait(None)
 
     def _on_open(self, payload: bytes, flags: int) -> None:

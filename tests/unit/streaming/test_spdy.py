@@ -229,14 +229,23 @@ async def test_a_reset_ends_both_directions() -> None:
         await near.write(b"before")
         assert await far.read() == b"before"
         await near.reset()
-        with pytest.raises(ConnectionError):
-            await far.read()
+        assert await far.read() == b"", "what came before the reset is all there was"
         with pytest.raises(ConnectionError):
             await far.write(b"x")
         await far.close_write()
         again = await client.open({})
         await again.write(b"the connection goes on")
         assert (await server.accept()) is not None
+
+
+async def test_a_goodbye_is_the_end_of_every_stream() -> None:
+    async with against_raw() as (server, (_, writer)):
+        writer.write(OPENING + frames.data(1, b"all") + frames.control(frames.GOAWAY, bytes(8)))
+        stream = await server.accept()
+        assert stream is not None
+        writer.close()
+        assert await stream.read() == b"all"
+        assert await stream.read() == b""
 
 
 async def test_a_lost_connection_cuts_every_stream_off() -> None:
