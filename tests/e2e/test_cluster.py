@@ -120,7 +120,7 @@ def test_a_static_pod_has_a_mirror(cluster: Cluster) -> None:
 def test_an_image_can_be_loaded(cluster: Cluster, tmp_path: Path) -> None:
     from kybern.cluster.oci import Layer, write_archive, write_layer
 
-    layer = write_layer(Layer(texts={"hello.txt": b"hi"}), tmp_path, "stamp")
+    layer = write_layer(lambda: Layer(texts={"hello.txt": b"hi"}), tmp_path, "stamp")
     write_archive(tmp_path / "image.tar", ["example.test/made:1"], [layer], {"Cmd": ["/none"]})
     kybern("image", "load", str(tmp_path / "image.tar"))
     assert "example.test/made:1" in kybern("image", "ls").stdout

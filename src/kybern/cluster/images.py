@@ -16,8 +16,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kybern.cluster.oci import Layer, write_archive, write_layer
@@ -27,8 +29,13 @@ PAUSE = "kybern.local/pause:1"
 BUSYBOX = "docker.io/library/busybox:1.35"
 KYBERN = "kybern.local/kybern:0.1"
 
-_SKIP = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "distutils", "site-packages"}
-_NEEDLESS = re.compile(r"^(config-\d.*|RECORD|.*\.(a|exe|pyi|pyx|pxd|h|c|cpp))$")
+_SKIP = {
+    "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "distutils", "pydoc_data", "unittest",
+    "site-packages",
+}  # fmt: skip
+_HOST_ONLY = {"rich", "psutil"}
+"""Distributions that only the commands on the host use; they and what only they require stay out of the image."""
+_NEEDLESS = re.compile(r"^(config-\d.*|RECORD|_tkinter.*|.*\.(a|exe|pyi|pyx|pxd|h|c|cpp))$")
 _OTHER_SCHEMAS = re.compile(r"kubernetes-json-schema/(?!v1\.36\.0-local/_definitions)")
 
 
@@ -42,7 +49,9 @@ class Recipe:
 
 def archives(directory: Path) -> dict[str, Path]:
     """Name -> archive of every image, building those that are missing or out of date. Raises OperatorError."""
-    return {name: _archive(directory, name, recipe()) for name, recipe in RECIPES.items()}
+    built = {name: _archive(directory, name, recipe()) for name, recipe in RECIPES.items()}
+    _remove_stale_layers(directory / "layers")
+    return built
 
 
 def _archive(directory: Path, name: str, recipe: Recipe) -> Path:
@@ -50,11 +59,22 @@ def _archive(directory: Path, name: str, recipe: Recipe) -> Path:
     target = directory / f"{stem}.{_stamp([stamp for stamp, _ in recipe.layers], recipe.config)}.tar"
     if not target.exists():
         (directory / "layers").mkdir(parents=True, exist_ok=True)
-        layers = [write_layer(make(), directory / "layers", stamp) for stamp, make in recipe.layers]
+        with tempfile.TemporaryDirectory(dir=directory) as scratch:
+            layers = [
+                write_layer(partial(_stripped, make, Path(scratch)), directory / "layers", stamp)
+                for stamp, make in recipe.layers
+            ]
         write_archive(target, [name], layers, recipe.config)
         for old in set(directory.glob(f"{stem}.*.tar")) - {target}:
             old.unlink()
     return target
+
+
+def _remove_stale_layers(directory: Path) -> None:
+    stamps = {stamp for recipe in RECIPES.values() for stamp, _ in recipe().layers}
+    for path in directory.glob("*.tar"):
+        if path.name.partition(".")[0] not in stamps:
+            path.unlink()
 
 
 def _program(name: str, package: str) -> Path:
@@ -117,7 +137,11 @@ def _kybern() -> Recipe:
     ]
     versions = [f"{name}=={importlib.metadata.version(name)}" for name in _distributions()]
     sources = [_file_stamp(path) for path in _files(_package_root()) if path.suffix == ".py"]
-    layers = [*_busybox().layers, (_stamp(sys.version, versions), _python_layer), (_stamp(sources), _package_layer)]
+    layers = [
+        *_busybox().layers,
+        (_stamp(sys.version, versions, bool(shutil.which("strip"))), _python_layer),
+        (_stamp(sources), _package_layer),
+    ]
     return Recipe(layers, {"Entrypoint": ["/usr/local/bin/python3", "-m", "kybern"], "Env": env})
 
 
@@ -130,7 +154,7 @@ def _package_root() -> Path:
 
 def _files(root: Path) -> Iterator[Path]:
     for directory, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if name not in _SKIP and not _NEEDLESS.match(name))
+        names[:] = sorted(n for n in names if n not in _SKIP and n[0] != "." and not _NEEDLESS.match(n))
         yield from (Path(directory, name) for name in sorted(files) if not _NEEDLESS.match(name))
 
 
@@ -153,8 +177,26 @@ def _python_layer() -> Layer:
             wanted = not str(file).startswith("..") and not {"tests", "test"} & set(file.parts) and source.is_file()
             if wanted and not _NEEDLESS.match(source.name) and not _OTHER_SCHEMAS.search(str(file)):
                 layer.files[f"{site}/{file}"] = source
-    objects = [path for path in layer.files.values() if path.suffix == ".so" or ".so." in path.name]
+    objects = [path for path in layer.files.values() if _is_shared_object(path)]
     layer.files |= _shared_libraries([interpreter, *objects])
+    return layer
+
+
+def _is_shared_object(path: Path) -> bool:
+    return path.suffix == ".so" or ".so." in path.name
+
+
+def _stripped(make: Callable[[], Layer], scratch: Path) -> Layer:
+    """A layer with its shared objects free of debugging symbols, which are half of it; as it is without binutils."""
+    layer, strip = make(), shutil.which("strip")
+    if strip:
+        for number, (path, source) in enumerate(layer.files.items()):
+            # What auditwheel bundled (NAME.libs) was patched in a way that stripping breaks.
+            if _is_shared_object(source) and ".libs/" not in path:
+                smaller = scratch / f"{number}-{source.name}"
+                command = [strip, "--strip-unneeded", "-o", str(smaller), str(source)]
+                if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                    layer.files[path] = smaller
     return layer
 
 
@@ -176,7 +218,7 @@ def _distributions() -> list[str]:
         for line in importlib.metadata.requires(queue.pop()) or []:
             match = re.match(r"^([A-Za-z0-9._-]+)", line)
             name = re.sub(r"[-_.]+", "-", match[1]).lower() if match else ""
-            if not name or name in found or "extra ==" in line or not _installed(name):
+            if not name or name in {*found, *_HOST_ONLY} or "extra ==" in line or not _installed(name):
                 continue
             found[name] = None
             queue.append(name)

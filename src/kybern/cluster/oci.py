@@ -14,7 +14,7 @@ import platform
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,13 +116,13 @@ def _replacing(target: Path) -> Iterator[IO[bytes]]:
             raise
 
 
-def write_layer(layer: Layer, directory: Path, stamp: str) -> Path:
-    """The layer as a tar `STAMP.DIGEST.tar` in `directory`; made only if there is none of that stamp."""
+def write_layer(make: Callable[[], Layer], directory: Path, stamp: str) -> Path:
+    """The layer `make` gives as a tar `STAMP.DIGEST.tar` in `directory`; made only if there is none of that stamp."""
     for found in directory.glob(f"{stamp}.*.tar"):
         return found
     with _replacing(directory / f"{stamp}.tmp") as out:
         hashing = _Hashing(out)
-        layer.write(cast("IO[bytes]", hashing))
+        make().write(cast("IO[bytes]", hashing))
     made = directory / f"{stamp}.tmp"
     return made.rename(directory / f"{stamp}.{hashing.digest.hexdigest()}.tar")
 
