@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kybern.apiserver.admission import order
+from kybern.apiserver.allocators import ServiceAllocator
 from kybern.apiserver.app import App, Authenticator, Authorizer
 from kybern.apiserver.authn.base import TokenAuthenticator
 from kybern.apiserver.authn.bearer import Bearer
@@ -86,7 +87,13 @@ class Gates:
         app.checks["poststarthook/bootstrap"] = self.bootstrap.check
 
     async def start(self) -> None:
-        """Make the objects every cluster has. Listers fill on the way."""
+        """Make the objects every cluster has and begin to serve custom kinds. Raises StoreUnavailable."""
+        registry = self.app.registry
+        services = registry.scheme.resource("", "services")
+        if services is not None:
+            await registry.started(services)
+            networks, ports = service_networks(self.options), node_ports(self.options)
+            registry.hooks[("", "services")] = ServiceAllocator(registry.lister("", "services"), networks, ports)
         await self.bootstrap.run()
 
     async def stop(self) -> None:
@@ -183,6 +190,18 @@ def service_networks(options: GateOptions) -> list[ipaddress.IPv4Network | ipadd
         return [ipaddress.ip_network(text.strip()) for text in options.service_cluster_ip_range.split(",")]
     except ValueError as error:
         raise OperatorError(f"--service-cluster-ip-range: {error}") from error
+
+
+def node_ports(options: GateOptions) -> tuple[int, int]:
+    """--service-node-port-range as (first, last). Raises OperatorError."""
+    first, _, last = options.service_node_port_range.partition("-")
+    try:
+        ports = int(first), int(last or first)
+    except ValueError:
+        ports = (0, 0)
+    if not 0 < ports[0] <= ports[1] < 65536:
+        raise OperatorError(f'--service-node-port-range: "{options.service_node_port_range}" is no range of ports')
+    return ports
 
 
 def first_addresses(options: GateOptions) -> list[str]:

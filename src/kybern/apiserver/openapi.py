@@ -25,7 +25,6 @@ from kybern.apiserver.request import JSON, Request, Response
 
 GIT_VERSION = f"{schema.API_VERSION}.0"
 _LEVEL = 5
-_PROTO_SHORT = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _YEAR = 365 * 24 * 3600
 
 
@@ -74,7 +73,7 @@ class OpenAPI:
 
     async def _serve_v2(self, request: Request) -> Response:
         accept = request.headers.get("accept", "")
-        if openapi_proto.CONTENT_TYPE in accept or _PROTO_SHORT in accept:
+        if openapi_proto.ASKED_FOR in accept or openapi_proto.CONTENT_TYPE in accept:
             kind = openapi_proto.CONTENT_TYPE
             return _answer(request, await self._document("v2.pb", kind, lambda: openapi_proto.document(self._v2())), [])
         return _answer(request, await self._document("v2", JSON, lambda: orjson.dumps(self._v2())), [])

@@ -13,7 +13,10 @@ import orjson
 
 from kybern.api.types import Object
 
-CONTENT_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+ASKED_FOR = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+"""How clients ask for it."""
+CONTENT_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""How it is answered: the @ is not allowed in a media type."""
 
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7, "patch": 8}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from kybern.apiserver.admission.base import AdmissionChain, Plugin
+from kybern.apiserver.admission.crdcleanup import CustomResourceCleanup
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from kybern.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kybern.apiserver.admission.noderestriction import NodeRestriction
@@ -23,12 +24,13 @@ ORDER: tuple[Callable[[App], Plugin], ...] = (
     Priority,
     DefaultTolerationSeconds,
     RoleEscalation,
+    CustomResourceCleanup,
 )
 
 OFF_BY_DEFAULT = frozenset[str]()
 
-ALWAYS_ON = frozenset({RoleEscalation.name})
-"""Not plugins by upstream's count, and so not named in flags: rules that writes of roles are subject to."""
+ALWAYS_ON = frozenset({RoleEscalation.name, CustomResourceCleanup.name})
+"""Not plugins by upstream's count, and so not named in flags: rules of roles and of CRDs."""
 
 
 def chain(app: App, enable: Collection[str] = (), disable: Collection[str] = ()) -> AdmissionChain:
