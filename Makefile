@@ -44,7 +44,7 @@ e2e: install-test
 	$(BIN)/pytest -m e2e
 
 bench: install-test
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench.run
 
 parity: $(VENV)/.installed
 	$(BIN)/python tools/parity.py > docs/parity.md

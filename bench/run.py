@@ -1,0 +1,94 @@
+"""Measure everything the design sets aims for and write docs/performance.md.
+
+usage: run.py [--quick]; the pod figures need a cluster (`make up`), without one they are left out
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from kybern.process.clock import clock
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA_DIR = Path("/var/lib/kybern")
+API_ROWS = (
+    # figure, what it is, unit, upstream v1.36 on such a machine, kybern's aim
+    ("get_us", "GET a pod, CPU per request", "µs", "615", "≤ 300"),
+    ("create_us", "create a pod, CPU per request (32 clients)", "µs", "1850", "≤ 900"),
+    ("patch_us", "merge-patch a pod, CPU per request", "µs", "3500", "≤ 1000"),
+    ("list_ms", "LIST 5,000 pods", "ms", "313", "≤ 40"),
+    ("list_none_ms", "LIST by label, nothing matches, of 5,000", "ms", "113", "≤ 5"),
+    ("watch_us", "watch: CPU per event per watcher (200 watchers, TLS)", "µs", "68", "≤ 30"),
+    ("idle_mib", "API server + store, resident, idle", "MiB", "326", "≤ 90"),
+    ("loaded_mib", "API server + store, resident, after 5,000 pods and lists", "MiB", "620", "≤ 160"),
+    ("ready_s", "API server ready after start", "s", "3.8–4.5", "≤ 1"),
+    ("deletecollection_s", "deletecollection of 5,000 pods", "s", "16", "≤ 2"),
+)
+POD_ROWS = (
+    ("all_ready_s", "one node, 30 pods from one local image, until all Ready", "s", "6.7", "≤ 5"),
+    ("cpu_ms_per_pod kubelet", "kubelet: CPU per pod started", "ms", "42–70", "≤ 40"),
+    ("idle_percent kubelet", "kubelet: CPU when idle with 30 pods", "%", "6", "≤ 3"),
+    (
+        "rss_mib all",
+        "whole control plane and one node, resident (Python processes and containerd)",
+        "MiB",
+        "1000",
+        "≤ 400",
+    ),
+)
+HEAD = ("| figure | here | upstream v1.36 | aim |", "| --- | --- | --- | --- |")
+
+
+def figures(script: str, *arguments: str) -> dict[str, float]:
+    """Run a benchmark that takes --json and give what it wrote."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        command = [sys.executable, "-m", f"bench.{script}", *arguments, "--json", out.name]
+        subprocess.run(command, cwd=ROOT, check=True)
+        return dict(json.loads(Path(out.name).read_text()))
+
+
+def said(script: str, *arguments: str) -> str:
+    """Run a benchmark and give what it printed."""
+    command = [sys.executable, "-m", f"bench.{script}", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def rows(table: tuple[tuple[str, str, str, str, str], ...], found: dict[str, float]) -> list[str]:
+    return [f"| {what} | {found[key]:.3g} {unit} | {upstream} | {aim} |" for key, what, unit, upstream, aim in table]
+
+
+def machine() -> str:
+    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} × {model.partition(': ')[2]}, {memory:.0f} GiB, {system}, {clock.stamp()[:10]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the pods: a look, not a figure to write down")
+    quick = parser.parse_args().quick
+    lines = ["# Performance", "", f"Made by `make bench` on {machine()}.", "", *HEAD]
+    lines += rows(API_ROWS, figures("api_bench", "--pods", "500" if quick else "5000"))
+    if (DATA_DIR / "run" / "supervisor.json").exists():
+        lines += rows(POD_ROWS, figures("pods_bench", "--pods", "30"))
+    lines += ["", "## The scheduler's cycle alone", "", "```", said("scheduler_bench"), "```"]
+    lines += ["", "## The store", "", "```", said("store_bench"), "```"]
+    notes = ROOT / "docs" / "performance-notes.md"
+    if notes.exists():
+        lines += ["", notes.read_text().strip()]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if not quick:
+        (ROOT / "docs" / "performance.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
