@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import yaml
 
+from kybern.api import protobuf
 from kybern.api.errors import BadRequest, UnsupportedMediaType
 from kybern.api.types import Object
 
@@ -22,6 +23,8 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def decode(body: bytes, content_type: str = JSON) -> Object:
     """The object in a request's body. Raises BadRequest (malformed, not an object, too deep), UnsupportedMediaType."""
     media = content_type.partition(";")[0].strip().lower() or JSON
+    if media == protobuf.MEDIA_TYPE:
+        return protobuf.decode(body)
     if media == JSON or media.endswith("+json"):
         decoded = _json(body)
     elif media == YAML or media.endswith("+yaml"):
