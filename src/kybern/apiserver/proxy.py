@@ -1,0 +1,111 @@
+"""Passing a request on to an HTTP server, and its answer back, plain or upgraded."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from urllib.parse import urlsplit, urlunsplit
+
+from kybern.api.errors import ServiceUnavailable
+from kybern.apiserver.kubelets import dialling, unreachable
+from kybern.apiserver.request import Request, Response, Upgrade
+from kybern.streaming import http1, tunnel
+from kybern.streaming.pipes import Reader, Writer
+
+HOP_BY_HOP = frozenset(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Headers that concern one connection only (RFC 9110, 7.6.1)."""
+_SECRET = ("authorization", "impersonate-")
+"""How headers begin that are for this server, none of the backend's business."""
+
+
+def wants_upgrade(request: Request) -> bool:
+    """Whether the client asks to change the protocol."""
+    return "upgrade" in request.headers.get("connection", "").lower() and bool(request.headers.get("upgrade"))
+
+
+def forwarded_headers(request: Request) -> list[tuple[str, str]]:
+    """The request's headers for a backend, with who asked for what in X-Forwarded-*."""
+    headers = [
+        (name, value)
+        for name, value in request.headers.items()
+        if name not in HOP_BY_HOP and not name.startswith(_SECRET) and name not in ("host", "content-length")
+    ]
+    if request.client[0]:
+        before = request.headers.get("x-forwarded-for")
+        headers = [(name, value) for name, value in headers if name != "x-forwarded-for"]
+        headers.append(("x-forwarded-for", f"{before}, {request.client[0]}" if before else request.client[0]))
+    headers += [("x-forwarded-uri", request.path), ("x-forwarded-host", request.headers.get("host", ""))]
+    return [*headers, ("x-forwarded-proto", "https")]
+
+
+async def forward(request: Request, url: str, tls: ssl.SSLContext | None) -> Response:
+    """Pass the request on to `url`, and its answer back. Raises ServiceUnavailable, or APIError for an upgrade."""
+    if wants_upgrade(request):
+        return await upgrade(request, url, tls)
+    headers = [*forwarded_headers(request), ("connection", "close")]
+    if request.body or request.method in ("POST", "PUT", "PATCH"):
+        headers.append(("content-length", str(len(request.body))))
+    try:
+        answer = await http1.send(url, ssl=tls, method=request.method, headers=headers, body=request.body)
+    except (OSError, ssl.SSLError) as error:
+        raise ServiceUnavailable(f"error trying to reach service: {dialling(error)}") from error
+    passed = [(name, _moved(request, url, name, value)) for name, value in _answered(answer.headers)]
+    return Response(answer.status, http1.body_of(answer, method=request.method), "", passed)
+
+
+def _answered(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A backend's headers, for the client."""
+    return [(name, value) for name, value in headers if name not in HOP_BY_HOP]
+
+
+def _moved(request: Request, url: str, name: str, value: str) -> str:
+    """A redirection within the backend leads back through the proxy."""
+    if name != "location":
+        return value
+    asked, target = urlsplit(url), urlsplit(value)
+    if target.netloc and target.netloc != asked.netloc:
+        return value
+    if not target.path.startswith("/"):
+        return value
+    base = request.path[: len(request.path) - len(request.info.rest)]
+    return urlunsplit(("", "", base + target.path, target.query, target.fragment))
+
+
+async def upgrade(request: Request, url: str, tls: ssl.SSLContext | None) -> Response:
+    """Have `url` upgrade the connection and join the client to it, byte by byte. A refusal is passed back. Raises
+    APIError where the backend can't be reached."""
+    headers = [*forwarded_headers(request), ("connection", "Upgrade"), ("upgrade", request.headers["upgrade"])]
+    if request.method in ("POST", "PUT", "PATCH"):
+        headers.append(("content-length", str(len(request.body))))
+    try:
+        answer = await http1.send(url, ssl=tls, method=request.method, headers=_split(headers), body=request.body)
+    except (OSError, ssl.SSLError) as error:
+        raise unreachable(error) from error
+    if answer.status != 101:
+        return Response(answer.status, http1.body_of(answer), "", _answered(answer.headers))
+
+    async def join(reader: Reader, writer: Writer) -> None:
+        await tunnel(reader, writer, answer.reader, answer.writer)
+
+    return Upgrade(join, [(name, value) for name, value in answer.headers if name != "content-length"])
+
+
+def _split(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """One line per stream protocol: older servers don't split lists."""
+    split = []
+    for name, value in headers:
+        values = value.split(",") if name == "x-stream-protocol-version" else [value]
+        split += [(name, each.strip()) for each in values]
+    return split
