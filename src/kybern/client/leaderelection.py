@@ -57,7 +57,7 @@ class LeaderElector:
     async def run(self, on_started: Callable[[], Awaitable[None]]) -> None:
         """Wait to lead, run `on_started` while leading, and give the lease back at the end.
         Raises LeadershipLost, or what `on_started` raised."""
-        while not await self._try():  # noqa: ASYNC110 - the lease is polled by nature
+        while not await self._try():
             await asyncio.sleep(self.retry_period * random.uniform(1, _JITTER))
         log.info("leading %s/%s as %s", self.namespace, self.name, self.identity)
         work = asyncio.ensure_future(on_started())

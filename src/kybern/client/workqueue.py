@@ -35,6 +35,13 @@ class TokenBucket:
         self._tokens -= 1
         return max(0.0, -self._tokens / self._rate)
 
+    def take(self) -> bool:
+        """Take a token if there is one now."""
+        if self.reserve() <= 0:
+            return True
+        self._tokens += 1
+        return False
+
 
 class WorkQueue:
     """Not for threads. Rates are in seconds."""

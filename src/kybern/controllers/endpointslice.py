@@ -132,12 +132,11 @@ class EndpointSliceController(Controller):
         written = self._written.get(key, {})
         for name, version in list(written.items()):
             held = self.slices.get(name)
-            if (held is not None and int(held["metadata"]["resourceVersion"]) >= int(version)) or (
-                held is None and int(self.slices.resource_version or 0) >= int(version)
-            ):
-                del written[name]
-            else:
+            # A slice that somebody deleted meanwhile won't be seen again; then the cache's own age decides.
+            seen = held["metadata"]["resourceVersion"] if held else self.slices.resource_version or "0"
+            if int(seen) < int(version):
                 raise Conflict(f"EndpointSlice {name} is not yet seen as written")
+            del written[name]
 
 
 def slice_ports(service: Object, pod: Object) -> list[Object] | None:

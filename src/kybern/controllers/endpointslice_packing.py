@@ -26,7 +26,9 @@ class Plan:
 
 def port_key(ports: list[Object]) -> PortKey:
     """Endpoints with equal ports share slices."""
-    return orjson.dumps(sorted(ports, key=lambda port: (port.get("name", ""), port.get("port", 0))))
+    return orjson.dumps(
+        sorted(ports, key=lambda port: (port.get("name", ""), port.get("port", 0))), option=orjson.OPT_SORT_KEYS
+    )
 
 
 def pack(
@@ -42,17 +44,24 @@ def pack(
     by_ports: dict[PortKey, list[Object]] = {}
     for one in existing:
         by_ports.setdefault(port_key(one.get("ports") or []), []).append(one)
-    for key in {**by_ports, **wanted}:
-        _pack_ports(plan, key, by_ports.get(key, []), wanted.get(key, []), new_slice, refresh, capacity)
-    # A Service without endpoints keeps one empty slice: it shows that somebody looked.
-    kept = len(existing) - len(plan.delete) + len(plan.create)
-    if not kept:
-        if plan.delete:
-            reused = plan.delete.pop()
-            plan.update.append({**refresh(reused), "endpoints": [], "ports": []})
-        else:
-            plan.create.append(new_slice())
+    for key, endpoints in wanted.items():
+        _pack_ports(plan, key, by_ports.pop(key, []), endpoints, new_slice, refresh, capacity)
+    plan.delete += [one for unwanted in by_ports.values() for one in unwanted]
+    if not wanted:
+        _keep_empty(plan, new_slice, refresh)
     return plan
+
+
+def _keep_empty(plan: Plan, new_slice: Callable[[], Object], refresh: Callable[[Object], Object]) -> None:
+    """A Service without endpoints keeps one empty slice: it shows that somebody looked."""
+    if not plan.delete:
+        plan.create.append(new_slice())
+        return
+    kept = min(plan.delete, key=lambda one: len(one.get("endpoints") or ()) + len(one.get("ports") or ()))
+    plan.delete = [one for one in plan.delete if one is not kept]
+    fresh = refresh(kept)
+    if fresh is not kept or kept.get("endpoints") or kept.get("ports"):
+        plan.update.append({**fresh, "endpoints": [], "ports": []})
 
 
 def _pack_ports(
@@ -93,11 +102,8 @@ def _pack_ports(
             plan.create.append(_filled(new_slice(), key, rest))
         else:
             changed.append({**fullest, "endpoints": [*(fullest.get("endpoints") or ()), *rest]})
-            unchanged = [one for one in unchanged if one is not fullest]
     plan.update += [one for one in changed if one["endpoints"]]
     plan.delete += [one for one in changed if not one["endpoints"]]
-    if not wanted:
-        plan.delete += [one for one in unchanged if not one.get("endpoints") and key != port_key([])]
 
 
 def _filled(made: Object, key: PortKey, endpoints: list[Object]) -> Object:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from kybern.api.selectors import from_labels
 from kybern.api.types import Object
 from kybern.client.informer import Informer
-from kybern.controllers import pods
+from kybern.controllers import conditions, pods
 
 HEADLESS = "service.kubernetes.io/headless"
 LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -110,12 +110,10 @@ def pod_reference(pod: Object) -> Object:
 
 def trigger_time(service: Object, chosen: Iterable[Object]) -> str:
     """When the last thing happened that the endpoints reflect."""
-    times = [service["metadata"].get("creationTimestamp", "")]
+    times: list[str] = [service["metadata"].get("creationTimestamp", "")]
     for pod in chosen:
-        for condition in (pod.get("status") or {}).get("conditions") or ():
-            if condition.get("type") == "Ready":
-                times.append(condition.get("lastTransitionTime") or "")
-        times.append(pod["metadata"].get("deletionTimestamp") or "")
+        ready = conditions.find(pod.get("status"), "Ready") or {}
+        times += [ready.get("lastTransitionTime") or "", pod["metadata"].get("deletionTimestamp") or ""]
     return max(times)
 
 
