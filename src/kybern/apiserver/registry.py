@@ -1,25 +1,48 @@
-"""The way to what is stored, for the verbs and for the server's own loops (bootstrap, allocators)."""
+"""The way to what is stored, for the verbs and for the server's own loops (bootstrap, allocators).
+
+One watch cache per storage prefix, made at first use: the kinds of two groups that share a prefix share the cache.
+Writes go to the store and come back through the cache before they are acknowledged.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from kybern.api.resource import Resource
+from kybern.api import meta
+from kybern.api.errors import AlreadyExists, Conflict, NotFound
+from kybern.api.resource import Preparation, Resource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
-from kybern.store.base import Store
+from kybern.apiserver.codec import decode, encode
+from kybern.apiserver.hooks import Hooks
+from kybern.apiserver.leases import Leases
+from kybern.apiserver.watch_cache import CacheLister, Item, WatchCache
+from kybern.store.base import Entry, KeyExists, Mismatch, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+"""How often a server-side read-change-write is tried before it gives up with a Conflict."""
 
 
 class Lister(Protocol):
     """A cheap synchronous view of one resource for authorizers and admission; objects must not be changed."""
 
-    version: int
-    """Changes with every change of any object."""
+    @property
+    def version(self) -> int:
+        """Changes with every change of any object."""
+        ...
 
     def get(self, namespace: str, name: str) -> Object | None: ...
 
     def list(self, namespace: str = "") -> list[Object]: ...
+
+    def on_change(self, handler: Callable[[Object | None, Object | None], None]) -> None:
+        """Call `handler(old, new)` for each change from now on, and at once for what exists (old None). For indexes."""
+        ...
 
 
 class Registry:
@@ -28,29 +51,146 @@ class Registry:
     def __init__(self, scheme: Scheme, store: Store) -> None:
         self.scheme = scheme
         self.store = store
+        self.caches: dict[str, WatchCache] = {}
+        self.hooks: dict[tuple[str, str], Hooks] = {}
+        """What writes of a resource need done around them, by (group, plural); the verbs call them."""
+        self._leases = Leases(store)
+        self._filling: set[asyncio.Task[None]] = set()
 
-    def lister(self, group: str, plural: str) -> Lister:
-        """The view of a resource. `await registry.started(resource)` first, else it starts empty and fills soon."""
-        raise LookupError(f"{plural}.{group}")
+    def cache(self, resource: Resource) -> WatchCache:
+        """The resource's cache, running or not."""
+        prefix = resource.prefix()
+        found = self.caches.get(prefix)
+        if found is None:
+            found = self.caches[prefix] = WatchCache(resource, self.store)
+        return found
+
+    async def ready(self, resource: Resource) -> WatchCache:
+        """The resource's cache once it holds what the store holds. Raises StoreUnavailable."""
+        cache = self.cache(resource)
+        if not cache.running:
+            await cache.start()
+        return cache
 
     async def started(self, resource: Resource) -> None:
         """Return once the resource's watch cache holds what the store holds."""
+        await self.ready(resource)
+
+    def lister(self, group: str, plural: str) -> Lister:
+        """The view of a resource. `await registry.started(resource)` first, else it starts empty and fills soon.
+        Raises LookupError for a resource that the scheme doesn't know."""
+        resource = self.scheme.resource(group, plural)
+        if resource is None:
+            raise LookupError(f"no resource {plural!r} in group {group!r}")
+        cache = self.cache(resource)
+        if not cache.running:
+            task = asyncio.ensure_future(self._fill(cache))
+            self._filling.add(task)
+            task.add_done_callback(self._filling.discard)
+        return CacheLister(cache)
+
+    async def _fill(self, cache: WatchCache) -> None:
+        try:
+            await cache.start()
+        except StoreError as error:
+            log.warning("reading %s: %s", cache.prefix, error)
+
+    async def item(self, resource: Resource, namespace: str, name: str) -> Item:
+        """What is stored. Raises NotFound."""
+        cache = self.cache(resource)
+        if not cache.running:
+            await cache.start()
+        found = cache.items.get(resource.key(namespace, name))
+        if found is None:
+            raise NotFound.of(resource.plural, resource.group, name)
+        return found
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """The object, a fresh copy with its resourceVersion. Raises NotFound."""
-        raise LookupError(name)
+        """The object, a fresh copy in the storage version with its resourceVersion. Raises NotFound."""
+        item = await self.item(resource, namespace, name)
+        return decode(item.value, item.revision)
+
+    async def insert(self, resource: Resource, obj: Object) -> Entry:
+        """Store a new complete object in the storage version. Raises AlreadyExists."""
+        cache = await self.ready(resource)
+        metadata = obj["metadata"]
+        key = resource.key(metadata.get("namespace", "") if resource.namespaced else "", metadata["name"])
+        lease = await self._leases.lease(resource.time_to_live) if resource.time_to_live else 0
+        value = encode(obj)
+        cache.hints[id(value)] = obj
+        try:
+            return await self.store.create(key, value, lease=lease)
+        except KeyExists:
+            raise AlreadyExists.of(resource.plural, resource.group, metadata["name"]) from None
+        finally:
+            del cache.hints[id(value)]
+
+    async def replace(self, resource: Resource, item: Item, obj: Object) -> Entry:
+        """Store a changed object over `item`; nothing is written if nothing changed. Raises store.base.Mismatch."""
+        value = encode(obj)
+        if value == item.value:
+            return Entry(item.key, item.value, 0, item.revision)
+        cache = self.cache(resource)
+        lease = await self._leases.lease(resource.time_to_live) if resource.time_to_live else 0
+        cache.hints[id(value)] = obj
+        try:
+            return await self.store.update(item.key, value, expect=item.revision, lease=lease)
+        finally:
+            del cache.hints[id(value)]
 
     async def create(self, resource: Resource, obj: Object, *, dry_run: bool = False) -> Object:
-        """Store a complete object (defaults and metadata are filled in; no admission). Raises AlreadyExists."""
-        raise LookupError(obj)
+        """Store an object of the server's own: defaults and metadata are filled in; no admission, no validation.
+        Raises AlreadyExists."""
+        made = resource.to_storage(obj)
+        made = {**made, "metadata": dict(made["metadata"])}
+        made.setdefault("kind", resource.kind)
+        made.setdefault("apiVersion", resource.api_version())
+        meta.fill_create(made["metadata"], generation=resource.has_generation)
+        resource.default(made)
+        resource.prepare_create(made, Preparation())
+        if dry_run:
+            return made
+        entry = await self.insert(resource, made)
+        return decode(entry.value, entry.mod_revision)
 
     async def guaranteed_update(
         self, resource: Resource, namespace: str, name: str, change: Callable[[Object], Object | None]
     ) -> Object:
         """Read, change, write, again if someone else wrote in between. `change` gets a fresh copy and gives the new
-        object, or None to leave it. No admission, no validation. Raises NotFound."""
-        raise LookupError(change)
+        object, or None to leave it. No admission, no validation. Raises NotFound, and Conflict if it never wins."""
+        for _ in range(ATTEMPTS):
+            item = await self.item(resource, namespace, name)
+            new = change(decode(item.value, item.revision))
+            if new is None:
+                return decode(item.value, item.revision)
+            try:
+                entry = await self.replace(resource, item, new)
+            except Mismatch:
+                continue
+            return decode(entry.value, entry.mod_revision)
+        raise Conflict.stale(resource.plural, resource.group, name)
+
+    async def remove(self, resource: Resource, item: Item) -> Entry:
+        """Delete what is stored. Raises store.base.Mismatch if it isn't `item` any more."""
+        return await self.store.delete(item.key, expect=item.revision)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str = "") -> Object:
         """Delete at once, whatever finalizers say. Raises NotFound, Conflict (uid)."""
-        raise LookupError(uid)
+        for _ in range(ATTEMPTS):
+            item = await self.item(resource, namespace, name)
+            obj = decode(item.value, item.revision)
+            if uid and obj["metadata"].get("uid") != uid:
+                raise Conflict.of(resource.plural, resource.group, name, "the UID does not match")
+            try:
+                await self.remove(resource, item)
+            except Mismatch:
+                continue
+            return obj
+        raise Conflict.stale(resource.plural, resource.group, name)
+
+    async def close(self) -> None:
+        """Stop following the store; watches end."""
+        for task in self._filling:
+            task.cancel()
+        for cache in self.caches.values():
+            cache.stop()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 import orjson
@@ -132,6 +132,49 @@ class Response:
         self.headers: list[tuple[str, str]] = [("content-type", content_type)] if content_type else []
         if headers:
             self.headers += headers
+
+
+class Frame:
+    """Bytes sent to many clients at once: `chunk`, with HTTP/1.1's framing around `data`, is made once for all."""
+
+    __slots__ = ("chunk", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.chunk = b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Sink(Protocol):
+    """Where a Stream writes to."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether the client takes it in more slowly than it is written; `Stream.resumed` tells when that is over."""
+        ...
+
+    def write(self, frame: Frame) -> None: ...
+
+    def finish(self) -> None:
+        """End the answer, as complete."""
+        ...
+
+
+class Stream(Response):
+    """An answer without a foreseeable end (a watch), written to as things happen."""
+
+    __slots__ = ()
+
+    def __init__(self, content_type: str = JSON) -> None:
+        super().__init__(200, b"", content_type)
+
+    def start(self, sink: Sink) -> None:
+        """The headers are sent: write from now on."""
+
+    def resumed(self) -> None:
+        """The sink isn't congested any more."""
+
+    def closed(self) -> None:
+        """The client is gone, or the sink finished: write nothing more."""
 
 
 class Upgrade(Response):

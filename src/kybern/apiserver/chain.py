@@ -1,0 +1,64 @@
+"""The way of a request, in order.
+
+    request info     info.parse: which resource, which verb
+    authentication   the first authenticator that knows the credential; else anonymous
+    impersonation    Impersonate-* headers, if the user may
+    authorization    the first authorizer with an opinion
+    verb             dispatch.py; admission is part of the verbs that write
+
+Errors raised anywhere become Status documents here, and only here.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from kybern.api.errors import APIError, InternalError, ServiceUnavailable, Unauthorized
+from kybern.apiserver import dispatch, info
+from kybern.apiserver.app import App
+from kybern.apiserver.authn import impersonation
+from kybern.apiserver.authz.base import require
+from kybern.apiserver.request import ANONYMOUS, Request, Response, UserInfo, status_response
+from kybern.process.clock import new_uid
+from kybern.store.base import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+
+async def serve(app: App, request: Request) -> Response:
+    """Answer; never raises but for cancellation."""
+    try:
+        request.info = info.parse(request)
+        request.user = await authenticate(app, request)
+        if impersonation.asked(request):
+            await impersonation.impersonate(app, request)
+        await require(app, request.user, request.info)
+        response = await dispatch.dispatch(app, request)
+    except APIError as error:
+        response = status_response(error)
+    except StoreUnavailable as error:
+        response = status_response(ServiceUnavailable(str(error)))
+    except Exception:
+        log.exception("%s %s", request.method, request.path)
+        response = status_response(InternalError("Internal error occurred: the server's log has more"))
+    if request.warnings:
+        response.headers += [("warning", warning(text)) for text in dict.fromkeys(request.warnings)]
+    response.headers.append(("audit-id", request.headers.get("audit-id") or new_uid()))
+    return response
+
+
+async def authenticate(app: App, request: Request) -> UserInfo:
+    """Who asks. Raises Unauthorized."""
+    for authenticator in app.authenticators:
+        user = await authenticator.authenticate(request)
+        if user is not None:
+            return user
+    if not app.anonymous:
+        raise Unauthorized()
+    return ANONYMOUS
+
+
+def warning(text: str) -> str:
+    """A Warning header's value (RFC 7234)."""
+    quoted = "".join(c if c.isprintable() else " " for c in text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{quoted}"'

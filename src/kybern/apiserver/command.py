@@ -1,0 +1,120 @@
+"""`kybern apiserver`: puts the server together from its flags, and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import ssl
+from pathlib import Path
+
+from kybern.api.schema import SchemaUnavailable
+from kybern.api.scheme import builtin
+from kybern.apiserver import flags, health, selfmade, tls
+from kybern.apiserver.app import App
+from kybern.apiserver.gates import DEFAULT_ISSUER, GateOptions, Gates
+from kybern.apiserver.kubelets import ADDRESS_TYPES, Kubelets
+from kybern.apiserver.registry import Registry
+from kybern.apiserver.server import Server
+from kybern.process.daemon import OperatorError, run_until_signalled
+from kybern.store.base import Store, StoreUnavailable
+from kybern.store.opening import open_store
+
+log = logging.getLogger(__name__)
+
+add_flags = flags.add_flags
+
+
+async def run(args: argparse.Namespace) -> int | None:
+    """Serve until signalled. Raises OperatorError."""
+    flags.check(args)
+    await run_until_signalled(serve(args))
+    return 0
+
+
+async def serve(args: argparse.Namespace) -> None:
+    """Open the store, bring the server up, and serve until cancelled. Raises OperatorError."""
+    address = flags.advertised(args)
+    certificate, key = args.tls_cert_file, args.tls_private_key_file
+    if certificate is None:
+        certificate, key = selfmade.serving_certificate(args.data_dir, [address])
+    context = tls.server_context(certificate, key, args.client_ca_file)
+    store = await _open(args.data_dir)
+    try:
+        app = App(Registry(builtin(), store), anonymous=args.anonymous_auth)
+        health.add_routes(app)
+        app.services["kubelet"] = _kubelets(args)
+        gates = Gates(app, gate_options(args, address))
+        server = Server(app)
+        await _listen(server, args, context)
+        log.info("serving on https://%s:%d, %d kinds", address, args.secure_port, len(list(app.registry.scheme)))
+        try:
+            await gates.start()
+            log.info("ready")
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await server.close(args.shutdown_grace)
+            await gates.stop()
+            await app.registry.close()
+    except SchemaUnavailable as error:
+        raise OperatorError(str(error)) from error
+    finally:
+        await store.close()
+
+
+async def _open(directory: Path) -> Store:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return await open_store(str(directory / "store.db"))
+    except OSError as error:
+        raise OperatorError(f"--data-dir {directory}: {error.strerror}") from error
+    except StoreUnavailable as error:
+        raise OperatorError(str(error)) from error
+
+
+async def _listen(server: Server, args: argparse.Namespace, context: ssl.SSLContext) -> None:
+    where = f"{args.bind_address}:{args.secure_port}"
+    try:
+        await server.start(args.bind_address, args.secure_port, context)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise OperatorError(f"{where} is taken; stop what listens there or choose another --secure-port") from error
+        raise OperatorError(f"can't listen on {where}: {error.strerror or error}; see --bind-address") from error
+
+
+def _kubelets(args: argparse.Namespace) -> Kubelets:
+    try:
+        return Kubelets.made(
+            certificate=args.kubelet_client_certificate,
+            key=args.kubelet_client_key,
+            authority=args.kubelet_certificate_authority,
+            address_types=args.kubelet_preferred_address_types or ADDRESS_TYPES,
+        )
+    except OSError as error:
+        raise OperatorError(
+            f"--kubelet-client-certificate, --kubelet-client-key, --kubelet-certificate-authority: {error}"
+        ) from error
+
+
+def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
+    """The flags that the gates look at."""
+    signing = args.service_account_signing_key_file or selfmade.signing_key(args.data_dir)
+    longest = flags.seconds("--service-account-max-token-expiration", args.service_account_max_token_expiration)
+    return GateOptions(
+        authorization_mode=args.authorization_mode or ("Node", "RBAC"),
+        token_auth_file=args.token_auth_file,
+        service_account_issuers=args.service_account_issuer or (DEFAULT_ISSUER,),
+        api_audiences=args.api_audiences,
+        service_account_key_files=args.service_account_key_file or (signing,),
+        service_account_signing_key_file=signing,
+        service_account_max_token_expiration=int(longest),
+        service_account_extend_token_expiration=args.service_account_extend_token_expiration,
+        service_account_jwks_uri=args.service_account_jwks_uri,
+        enable_admission_plugins=args.enable_admission_plugins,
+        disable_admission_plugins=args.disable_admission_plugins,
+        advertise_address=address,
+        secure_port=args.secure_port,
+        service_cluster_ip_range=args.service_cluster_ip_range,
+        service_node_port_range=args.service_node_port_range,
+    )

@@ -1,0 +1,117 @@
+"""Creating an object: the steps between a decoded body and the store, in order.
+
+    metadata -> defaults -> prepare_create -> admission -> validation -> validating admission -> allocation ->
+    managedFields -> store
+
+Used by create, by update and apply where the object doesn't exist, and by verbs that make objects.
+"""
+
+from __future__ import annotations
+
+from kybern.api import managedfields, meta
+from kybern.api.errors import AlreadyExists, BadRequest, Invalid
+from kybern.api.field import Errors
+from kybern.api.resource import Preparation, Resource
+from kybern.api.types import Object
+from kybern.apiserver.admission.base import CREATE, Attributes
+from kybern.apiserver.app import App
+from kybern.apiserver.options import WriteOptions
+from kybern.apiserver.request import Request
+from kybern.apiserver.types import stored_type
+from kybern.store.base import Entry
+
+NAME_ATTEMPTS = 8
+
+
+async def create(
+    app: App, request: Request, resource: Resource, obj: Object, options: WriteOptions, *, applied: bool = False
+) -> Entry:
+    """Store `obj`, in the request's version and checked against its type. A dry run gives an entry of revision 0.
+    `applied`: its managedFields are made already. Raises APIErrors of every step."""
+    if obj["metadata"].get("resourceVersion"):
+        raise BadRequest("resourceVersion should not be set on objects to be created")
+    stored = resource.to_storage(obj)
+    metadata = stored["metadata"] = dict(stored["metadata"])
+    generated = not metadata.get("name") and metadata.get("generateName")
+    meta.fill_create(metadata, generation=resource.has_generation)
+    if not applied:
+        metadata.pop("managedFields", None)
+    if resource.has_status:
+        stored.pop("status", None)
+    resource.default(stored)
+    resource.prepare_create(stored, Preparation(request.user.name, "", request.warnings))
+    stored = await admitted(app, request, resource, stored, options)
+    if not applied:
+        _track(request, resource, stored, options)
+    hooks = app.registry.hooks.get((resource.group, resource.plural))
+    if hooks is not None:
+        await hooks.before_create(stored, options.dry_run)
+    try:
+        if options.dry_run:
+            return await _pretend(app, resource, stored)
+        return await _insert(app, resource, stored, str(generated or ""))
+    except BaseException:
+        if hooks is not None:
+            hooks.rollback(stored)
+        raise
+    finally:
+        if options.dry_run and hooks is not None:
+            hooks.rollback(stored)
+
+
+async def admitted(app: App, request: Request, resource: Resource, stored: Object, options: WriteOptions) -> Object:
+    """The object after admission and validation."""
+    metadata = stored["metadata"]
+    attributes = Attributes(
+        CREATE, resource, metadata.get("namespace", ""), metadata.get("name", ""), request.user, stored, None, "",
+        options.dry_run, options.as_object(), request.warnings,
+    )  # fmt: skip
+    if app.admission is not None:
+        await app.admission.admit(attributes)
+        assert attributes.object is not None
+        stored = attributes.object
+    errors = Errors()
+    meta.validate_create(stored["metadata"], errors, namespaced=resource.namespaced, name_rule=resource.validates_name)
+    resource.validate(stored, errors)
+    if errors:
+        raise Invalid.of(resource.kind, resource.group, metadata.get("name", ""), errors)
+    if app.admission is not None:
+        await app.admission.validate(attributes)
+    return stored
+
+
+def _track(request: Request, resource: Resource, stored: Object, options: WriteOptions) -> None:
+    typ = stored_type(resource)
+    if typ is not None:
+        ignore = ("status",) if resource.has_status else ()
+        served = f"{resource.group}/{request.info.version}" if resource.group else request.info.version
+        managedfields.on_create(stored, options.manager, served, typ, "", ignore)
+
+
+async def _insert(app: App, resource: Resource, stored: Object, prefix: str) -> Entry:
+    for left in range(NAME_ATTEMPTS - 1, -1, -1):
+        try:
+            return await app.registry.insert(resource, stored)
+        except AlreadyExists:
+            if not prefix or not left:
+                raise
+            stored["metadata"]["name"] = meta.generate_name(prefix)
+            resource.default(stored)
+    raise AssertionError("unreachable")
+
+
+async def _pretend(app: App, resource: Resource, stored: Object) -> Entry:
+    metadata = stored["metadata"]
+    cache = await app.registry.ready(resource)
+    if cache.get(metadata.get("namespace", "") if resource.namespaced else "", metadata["name"]) is not None:
+        raise AlreadyExists.of(resource.plural, resource.group, metadata["name"])
+    return pretended(resource, stored)
+
+
+def pretended(resource: Resource, stored: Object, revision: int = 0) -> Entry:
+    """The entry that a write would have made."""
+    from kybern.apiserver.codec import encode
+
+    metadata = stored["metadata"]
+    key = resource.key(metadata.get("namespace", ""), metadata["name"])
+    return Entry(key, encode(stored), 0, revision)

@@ -1,0 +1,131 @@
+"""The flags of `kybern apiserver`, by upstream's names, and what they mean together."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from pathlib import Path
+
+from kybern.process.daemon import OperatorError
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def boolean(text: str) -> bool:
+    """`true` or `false`, as Go's flags take them."""
+    if text.lower() in ("1", "t", "true"):
+        return True
+    if text.lower() in ("0", "f", "false"):
+        return False
+    raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """All of them."""
+    add = parser.add_argument
+    add("--data-dir", type=Path, default=Path("/var/lib/kybern"), metavar="DIR",
+        help="where store.db is, and the certificate and keys made where none are given")  # fmt: skip
+    add("--etcd-servers", type=_list, default=[], metavar="URLS", help="not yet: the store is a file in --data-dir")
+    add("--secure-port", type=int, default=6443, metavar="PORT", help="port to serve HTTPS on")
+    add("--bind-address", default="0.0.0.0", metavar="ADDRESS", help="address to listen on")
+    add("--advertise-address", default="", metavar="ADDRESS", help="address under which the cluster finds this server")
+    _add_identity_flags(add)
+    _add_policy_flags(add)
+    _add_kubelet_flags(add)
+    add("--max-requests-inflight", type=int, default=400, metavar="N",
+        help="reads and other short requests served at a time; 0 for no limit")  # fmt: skip
+    add("--max-mutating-requests-inflight", type=int, default=200, metavar="N",
+        help="writes served at a time; 0 for no limit")  # fmt: skip
+    add("--event-ttl", default="1h0m0s", metavar="DURATION", help="how long events are kept")
+    add(
+        "--shutdown-grace", type=float, default=5.0, metavar="SECONDS", help="how long running requests may take to end"
+    )
+
+
+def _add_identity_flags(add: "argparse._ActionsContainer.add_argument") -> None:  # type: ignore[name-defined]
+    path = {"type": Path, "default": None, "metavar": "FILE"}
+    add("--tls-cert-file", **path, help="certificate to serve with; self-made if absent")
+    add("--tls-private-key-file", **path, help="its key")
+    add("--client-ca-file", **path, help="CA of client certificates")
+    add("--token-auth-file", **path, help="CSV file of static tokens: token,user,uid,groups")
+    add(
+        "--anonymous-auth",
+        type=boolean,
+        default=True,
+        nargs="?",
+        const=True,
+        help="let requests without credentials in as system:anonymous",
+    )
+    add("--service-account-key-file", type=Path, action="append", default=[], metavar="FILE",
+        help="key that verifies service account tokens; repeatable")  # fmt: skip
+    add("--service-account-signing-key-file", **path, help="key that signs service account tokens; self-made if absent")
+    add("--service-account-issuer", action="append", default=[], metavar="URL",
+        help="issuer of service account tokens; the first is put into them, all are accepted")  # fmt: skip
+    add("--service-account-max-token-expiration", default="0s", metavar="DURATION", help="longest life of a token")
+    add("--service-account-extend-token-expiration", type=boolean, default=True, nargs="?", const=True,
+        help="let the tokens of pods live for a year, with a warning after an hour")  # fmt: skip
+    add("--service-account-jwks-uri", default="", metavar="URL", help="where others find the keys that verify tokens")
+    add("--api-audiences", type=_list, default=[], metavar="NAMES", help="audiences of tokens for this server")
+
+
+def _add_policy_flags(add: "argparse._ActionsContainer.add_argument") -> None:  # type: ignore[name-defined]
+    add("--authorization-mode", type=_list, default=[], metavar="MODES",
+        help="of Node, RBAC, AlwaysAllow, AlwaysDeny; asked in order (default Node,RBAC)")  # fmt: skip
+    add("--enable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn on")
+    add("--disable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn off")
+    add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR", help="addresses of services")
+    add("--service-node-port-range", default="30000-32767", metavar="A-B", help="ports of NodePort services")
+    add("--allow-privileged", type=boolean, default=True, nargs="?", const=True, help="let containers be privileged")
+
+
+def _add_kubelet_flags(add: "argparse._ActionsContainer.add_argument") -> None:  # type: ignore[name-defined]
+    add("--kubelet-client-certificate", default="", metavar="FILE", help="certificate shown to kubelets")
+    add("--kubelet-client-key", default="", metavar="FILE", help="its key")
+    add("--kubelet-certificate-authority", default="", metavar="FILE", help="CA of kubelets' serving certificates")
+    add(
+        "--kubelet-preferred-address-types",
+        type=_list,
+        default=[],
+        metavar="TYPES",
+        help="node address types to try, in order",
+    )
+
+
+def advertised(args: argparse.Namespace) -> str:
+    """--advertise-address, else the address of the default route, else loopback."""
+    if args.advertise_address:
+        return str(args.advertise_address)
+    if args.bind_address not in ("0.0.0.0", "::", ""):
+        return str(args.bind_address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: connecting a datagram socket only looks the route up.
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raises OperatorError where flags don't go together."""
+    if args.etcd_servers:
+        raise OperatorError("--etcd-servers: etcd is not supported yet; leave it out and name a --data-dir")
+    if not 0 <= args.secure_port < 65536:
+        raise OperatorError(f"--secure-port {args.secure_port} is no port")
+    if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
+        raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
+
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def seconds(flag: str, text: str) -> float:
+    """A Go duration such as `1h0m0s`. Raises OperatorError."""
+    import re
+
+    parts = re.findall(r"([0-9.]+)(ms|h|m|s)", text)
+    if text != "0" and "".join(number + unit for number, unit in parts) != text:
+        raise OperatorError(f'{flag}: "{text}" is no duration; write it like 1h30m or 45s')
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)

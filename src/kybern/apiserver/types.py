@@ -1,0 +1,29 @@
+"""The schema type of a resource's objects."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from kybern.api import schema
+from kybern.api.resource import Resource
+from kybern.api.schema import Type
+
+
+@lru_cache(maxsize=1024)
+def _builtin(api_version: str, kind: str) -> Type | None:
+    return schema.builtin().kind(api_version, kind)
+
+
+def type_of(resource: Resource, version: str) -> Type | None:
+    """The type in a served version; None where there is no schema."""
+    made: Type | None = getattr(resource, "type_of", lambda _: None)(version) if resource.custom else None
+    if resource.custom:
+        return made
+    return _builtin(f"{resource.group}/{version}" if resource.group else version, resource.kind)
+
+
+def stored_type(resource: Resource) -> Type | None:
+    """The type in the stored shape, which may be that of another group's kind."""
+    if resource.custom:
+        return type_of(resource, resource.stored_as)
+    return _builtin(resource.api_version(), resource.kind)

@@ -1,0 +1,190 @@
+"""Changing an object: the steps between a changed object and the store, in order, repeated while others write too.
+
+read -> change -> preconditions -> metadata -> defaults -> prepare_update -> admission -> validation ->
+validating admission -> managedFields -> allocation -> store (or deletion, where it was only waiting for this)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from kybern.api import managedfields, meta
+from kybern.api.errors import Conflict, Invalid
+from kybern.api.field import Errors
+from kybern.api.resource import Preparation, Resource
+from kybern.api.types import Object
+from kybern.apiserver.admission.base import UPDATE, Attributes
+from kybern.apiserver.app import App
+from kybern.apiserver.codec import codec_of, decode
+from kybern.apiserver.creating import pretended
+from kybern.apiserver.deletion import is_due
+from kybern.apiserver.options import WriteOptions
+from kybern.apiserver.request import Request
+from kybern.apiserver.types import stored_type
+from kybern.apiserver.watch_cache import Item
+from kybern.store.base import Entry, Mismatch
+
+ATTEMPTS = 10
+
+Changer: TypeAlias = Callable[[Object], Object]
+"""From the current object in the request's version (its own to change) to the new one."""
+
+CONDITIONAL = frozenset(
+    {("coordination.k8s.io", "leases"), ("apiextensions.k8s.io", "customresourcedefinitions"),
+     ("discovery.k8s.io", "endpointslices")}
+)  # fmt: skip
+"""Built-in kinds whose updates must say what resourceVersion they change; custom kinds must too."""
+
+
+@dataclass(slots=True)
+class Update:
+    """One update. `subresource` decides which part of the object it may touch."""
+
+    app: App
+    request: Request
+    resource: Resource
+    options: WriteOptions
+    subresource: str = ""
+    applied: bool = False
+    """Whether the change makes managedFields itself (server-side apply)."""
+    replaces: bool = False
+    """Whether it is a whole object that a client sent (PUT): its resourceVersion is then a precondition of its own."""
+
+    async def run(self, namespace: str, name: str, change: Changer) -> Entry:
+        """Carry it out. A dry run stores nothing. Raises NotFound, Conflict, and the APIErrors of every step."""
+        registry, resource = self.app.registry, self.resource
+        for _ in range(ATTEMPTS):
+            item = await registry.item(resource, namespace if resource.namespaced else "", name)
+            old = decode(item.value, item.revision)
+            new, pinned = self._changed(item, change)
+            stored = await self._prepared(new, old)
+            try:
+                return await self._store(item, stored, old)
+            except Mismatch:
+                if pinned:
+                    break
+        raise Conflict.stale(resource.plural, resource.group, name)
+
+    def _changed(self, item: Item, change: Changer) -> tuple[Object, bool]:
+        """The new object in storage shape, and whether it is bound to the revision of `item`."""
+        resource = self.resource
+        current = codec_of(resource, self.request.info.version).object(item.value, item.revision)
+        new = change(current)
+        metadata = new["metadata"]
+        name, given = metadata.get("name", ""), metadata.get("resourceVersion")
+        if given and given not in ("0", str(item.revision)):
+            raise Conflict.stale(resource.plural, resource.group, name)
+        if not given and self.replaces and not self.subresource and self._conditional:
+            errors = Errors()
+            errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise Invalid.of(resource.kind, resource.group, name, errors)
+        uid, has = metadata.get("uid"), current["metadata"].get("uid")
+        if uid and uid != has:
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {has}"
+            raise Conflict.of(resource.plural, resource.group, name, why)
+        return resource.to_storage(new), self.replaces and bool(given) and given != "0"
+
+    @property
+    def _conditional(self) -> bool:
+        return self.resource.custom or (self.resource.group, self.resource.plural) in CONDITIONAL
+
+    async def _prepared(self, new: Object, old: Object) -> Object:
+        """The object as it is to be stored."""
+        resource, request = self.resource, self.request
+        stored = self._split(new, old)
+        metadata = stored["metadata"]
+        metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+        meta.carry_over(metadata, old["metadata"])
+        resource.default(stored)
+        resource.prepare_update(stored, old, Preparation(request.user.name, self.subresource, request.warnings))
+        attributes = Attributes(
+            UPDATE, resource, metadata.get("namespace", ""), metadata["name"], request.user, stored, old,
+            self.subresource, self.options.dry_run, self.options.as_object(), request.warnings,
+        )  # fmt: skip
+        if self.app.admission is not None:
+            await self.app.admission.admit(attributes)
+            assert attributes.object is not None
+            stored = attributes.object
+        if resource.has_generation and self.subresource != "status" and resource.changes_generation(stored, old):
+            stored["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
+        self._validate(stored, old)
+        if self.app.admission is not None:
+            await self.app.admission.validate(attributes)
+        self._track(stored, old)
+        return stored
+
+    def _split(self, new: Object, old: Object) -> Object:
+        """`new` with what this way in may not touch taken from `old`."""
+        metadata = dict(new["metadata"])
+        if self.subresource == "status":
+            stored = {**old, "metadata": metadata, "status": new.get("status") or {}}
+            if self.resource.custom:
+                stored["metadata"] = {**old["metadata"], "managedFields": metadata.get("managedFields")}
+            elif old["metadata"].get("ownerReferences"):
+                metadata["ownerReferences"] = old["metadata"]["ownerReferences"]
+            else:
+                metadata.pop("ownerReferences", None)
+            return stored
+        stored = {**new, "metadata": metadata}
+        if self.resource.has_status:
+            if "status" in old:
+                stored["status"] = old["status"]
+            else:
+                stored.pop("status", None)
+        return stored
+
+    def _validate(self, stored: Object, old: Object) -> None:
+        resource, errors = self.resource, Errors()
+        meta.validate_update(stored["metadata"], old["metadata"], errors)
+        if self.subresource == "status":
+            resource.validate_status(stored, old, errors)
+        elif stored != old:
+            resource.validate(stored, errors)
+            resource.validate_update(stored, old, errors)
+        if errors:
+            raise Invalid.of(resource.kind, resource.group, stored["metadata"]["name"], errors)
+
+    def _track(self, stored: Object, old: Object) -> None:
+        resource, typ = self.resource, stored_type(self.resource)
+        if self.applied or typ is None:
+            return
+        version = self.request.info.version
+        served = f"{resource.group}/{version}" if resource.group else version
+        managedfields.on_update(old, stored, self.options.manager, served, typ, self.subresource, self.untouched)
+
+    @property
+    def untouched(self) -> tuple[str, ...]:
+        """The top-level fields that this way in doesn't write."""
+        if self.subresource == "status":
+            return ("spec",)
+        return ("status",) if self.resource.has_status else ()
+
+    async def _store(self, item: Item, stored: Object, old: Object) -> Entry:
+        registry, resource = self.app.registry, self.resource
+        hooks = None if self.subresource else registry.hooks.get((resource.group, resource.plural))
+        if stored == old:
+            return Entry(item.key, item.value, 0, item.revision)
+        if hooks is not None:
+            await hooks.before_update(stored, old, self.options.dry_run)
+        try:
+            if self.options.dry_run:
+                entry = pretended(resource, stored, item.revision)
+            elif is_due(resource, stored):
+                entry = await registry.remove(resource, item)
+                if hooks is not None:
+                    hooks.after_delete(old)
+                return pretended(resource, stored, entry.mod_revision)
+            else:
+                entry = await registry.replace(resource, item, stored)
+        except BaseException:
+            if hooks is not None:
+                hooks.rollback(stored)
+            raise
+        if hooks is not None:
+            if self.options.dry_run:
+                hooks.rollback(stored)
+            else:
+                hooks.after_update(stored, old)
+        return entry

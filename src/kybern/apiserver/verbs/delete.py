@@ -1,0 +1,37 @@
+"""delete: one object, at once or gracefully."""
+
+from __future__ import annotations
+
+from kybern.api.resource import Resource
+from kybern.api.types import Object
+from kybern.apiserver import deletion
+from kybern.apiserver.answers import unstored_object
+from kybern.apiserver.app import App
+from kybern.apiserver.deleting import delete
+from kybern.apiserver.request import Request, Response, json_response
+
+SHOWN = frozenset(
+    {("", plural) for plural in ("pods", "services", "serviceaccounts", "persistentvolumes", "podtemplates",
+                                 "persistentvolumeclaims", "resourcequotas")}
+    | {("storage.k8s.io", "storageclasses"), ("storage.k8s.io", "volumeattachments"), ("storage.k8s.io", "csidrivers"),
+       ("storage.k8s.io", "csinodes")}
+)  # fmt: skip
+"""Kinds whose last state is the answer to their deletion; for others it is a Status. As upstream has it."""
+
+
+async def serve(app: App, request: Request, resource: Resource) -> Response:
+    """Raises NotFound, Conflict, Invalid (options), and what admission raises."""
+    info = request.info
+    asked = deletion.read(request)
+    namespace = info.namespace if resource.namespaced else ""
+    done = await delete(app, request, resource, namespace, info.name, asked)
+    accepted = not done.gone and asked.orphan is False
+    if not done.gone or (resource.group, resource.plural) in SHOWN:
+        return unstored_object(request, resource, done.object, 202 if accepted else 200)
+    details: Object = {"name": info.name}
+    if resource.group:
+        details["group"] = resource.group
+    details |= {"kind": resource.plural, "uid": done.object["metadata"].get("uid", "")}
+    return json_response(
+        {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    )

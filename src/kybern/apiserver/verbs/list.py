@@ -1,0 +1,84 @@
+"""list: a join of stored bytes; in pages, as of a revision, selected, as a Table or as metadata only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import orjson
+
+from kybern.api import tables
+from kybern.api.resource import Resource
+from kybern.api.types import Object
+from kybern.apiserver import paging
+from kybern.apiserver.answers import rendered, served_rows
+from kybern.apiserver.app import App
+from kybern.apiserver.codec import Codec, codec_of, decode
+from kybern.apiserver.negotiation import PARTIAL, TABLE, Shape, negotiate
+from kybern.apiserver.request import JSON, Request, Response
+from kybern.apiserver.selection import selection
+from kybern.apiserver.watch_cache import Item
+
+BATCH = 100
+"""Items joined at a time: large lists are sent as they are made, so that they never are in memory whole."""
+
+
+async def serve(app: App, request: Request, resource: Resource) -> Response:
+    """Raises BadRequest, Invalid (options), Expired."""
+    cache = await app.registry.ready(resource)
+    shape = negotiate(request.headers.get("accept", ""))
+    namespace = request.info.namespace if resource.namespaced else ""
+    asked = paging.options(request)
+    found = await paging.page(app.registry.store, cache, selection(request, resource, cache), namespace, asked)
+    return answer(request, resource, found, shape)
+
+
+def answer(request: Request, resource: Resource, found: paging.Page, shape: Shape) -> Response:
+    """A page of a list in the shape asked for."""
+    meta: Object = {"resourceVersion": str(found.revision)}
+    if found.next:
+        meta["continue"] = found.next
+        if found.remaining is not None:
+            meta["remainingItemCount"] = found.remaining
+    codec = codec_of(resource, request.info.version)
+    if shape.plain:
+        return _joined(codec, meta, found.items)
+    if shape.kind == TABLE:
+        objects = (decode(item.value, item.revision) for item in found.items)
+        made = tables.table(resource, objects, include=request.arg("includeObject") or "Metadata", list_meta=meta)
+        return rendered(served_rows(resource, request, made), shape)
+    if shape.kind == PARTIAL:
+        items = [tables.partial(decode(item.value, item.revision)) for item in found.items]
+        listed = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}
+        return rendered(listed, shape)
+    objects_served = [codec.object(item.value, item.revision) for item in found.items]
+    return rendered({**_head(codec, meta), "items": objects_served}, shape)
+
+
+def _head(codec: Codec, meta: Object) -> Object:
+    return {"kind": f"{codec.resource.kind}List", "apiVersion": codec.served, "metadata": meta}
+
+
+def _joined(codec: Codec, meta: Object, items: list[Item]) -> Response:
+    head = orjson.dumps(_head(codec, meta))[:-1] + b',"items":['
+    if len(items) <= BATCH:
+        return Response(200, b"%b%b]}" % (head, _part(codec, items)))
+    if not codec.plain:
+        parts = [_part(codec, items[at : at + BATCH]) for at in range(0, len(items), BATCH)]
+        return Response(200, b"%b%b]}" % (head, b",".join(parts)))
+    # Known before it is made: each item, the commas between, the head and the two brackets.
+    length = len(head) + 2 + len(items) - 1 + codec.item_lengths(items)
+    return Response(200, _parts(codec, head, items), JSON, [("content-length", str(length))])
+
+
+def _part(codec: Codec, items: list[Item]) -> bytes:
+    pieces: list[bytes | memoryview] = []
+    for item in items:
+        pieces += codec.item(item.value, item.revision)
+        pieces.append(b",")
+    return b"".join(pieces[:-1])
+
+
+async def _parts(codec: Codec, head: bytes, items: list[Item]) -> AsyncIterator[bytes]:
+    for at in range(0, len(items), BATCH):
+        last = at + BATCH >= len(items)
+        yield b"%b%b%b" % (head if at == 0 else b"", _part(codec, items[at : at + BATCH]), b"]}" if last else b",")

@@ -1,0 +1,85 @@
+"""watch: changes from a revision on, or what there is and then its changes.
+
+Source: API concepts, "Efficient detection of changes", "Semantics for watch", "Streaming lists".
+"""
+
+from __future__ import annotations
+
+from kybern.api.errors import BadRequest, Expired, Invalid, Timeout
+from kybern.api.field import Errors
+from kybern.api.resource import Resource
+from kybern.api.tables import INCLUDE
+from kybern.apiserver import revisions
+from kybern.apiserver.app import App
+from kybern.apiserver.codec import codec_of
+from kybern.apiserver.negotiation import negotiate
+from kybern.apiserver.request import Request, Response
+from kybern.apiserver.selection import selection
+from kybern.apiserver.watcher import FailedWatch, View, Watcher
+
+
+async def serve(app: App, request: Request, resource: Resource) -> Response:
+    """Raises BadRequest, Invalid (options). A revision that is gone or yet to come is told inside the stream."""
+    shape = negotiate(request.headers.get("accept", ""), True)
+    _check_options(request)
+    include = request.arg("includeObject") or "Metadata"
+    if include not in INCLUDE:
+        raise BadRequest(f'unrecognized includeObject value: "{include}"')
+    text = request.arg("resourceVersion")
+    wanted = revisions.parse(text)
+    timeout = _seconds(request.arg("timeoutSeconds"))
+    cache = await app.registry.ready(resource)
+    chosen = selection(request, resource, cache)
+    view = View(codec_of(resource, request.info.version), shape, include)
+    listed = request.flag("sendInitialEvents")
+    from_state = listed or (not wanted and not _declines_initial(request))
+    namespace = request.info.namespace if resource.namespaced else ""
+    try:
+        if wanted > cache.revision:
+            raise revisions.too_large(wanted, cache.revision)
+        missed = () if from_state else tuple(cache.since(wanted or cache.revision))
+    except (Expired, Timeout) as error:
+        return FailedWatch(error)
+    return Watcher(
+        cache,
+        chosen,
+        view,
+        initial=chosen.filter(cache.select(namespace)) if from_state else (),
+        missed=missed,
+        initial_end=listed,
+        bookmarks=request.flag("allowWatchBookmarks"),
+        timeout=timeout,
+    )
+
+
+def _declines_initial(request: Request) -> bool:
+    return bool(request.arg("sendInitialEvents")) and not request.flag("sendInitialEvents")
+
+
+def _check_options(request: Request) -> None:
+    errors = Errors()
+    match, asked = request.arg("resourceVersionMatch"), request.arg("sendInitialEvents")
+    if asked:
+        if match != "NotOlderThan":
+            detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            if not match:
+                errors.forbidden("resourceVersionMatch", detail)
+            else:
+                errors.unsupported("resourceVersionMatch", match, ("NotOlderThan",))
+    elif match:
+        errors.forbidden(
+            "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        )
+    if request.arg("continue"):
+        errors.forbidden("continue", "continue is forbidden for watch")
+    if errors:
+        raise Invalid.of("ListOptions", "meta.k8s.io", "", errors)
+
+
+def _seconds(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        return max(int(text), 0)
+    except ValueError:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
