@@ -240,6 +240,10 @@ class InformerFactory:
                 self._run(found)
         return found
 
+    def running(self, api_version: str, plural: str) -> Informer | None:
+        """The informer of all objects of a resource, whole, if somebody has asked for one."""
+        return self._informers.get((api_version, plural, "", "", "", False))
+
     def start(self) -> None:
         """Run all informers, those made later too. Idempotent."""
         self._started = True
