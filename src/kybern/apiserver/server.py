@@ -281,6 +281,9 @@ class Connection(asyncio.Protocol):
             reader.feed_data(self._upgraded)
         transport.resume_reading()
         writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
+        task = self._task
+        assert task is not None
+        self._server.handed_over.add(task)
         try:
             await response.handler(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError) as error:
@@ -288,6 +291,7 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("upgraded connection")
         finally:
+            self._server.handed_over.discard(task)
             transport.close()
 
     # Ending.
@@ -338,6 +342,8 @@ class Server:
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.connections: set[Connection] = set()
+        self.handed_over: set[asyncio.Task[None]] = set()
+        """The tasks of upgraded connections: nothing else holds on to them, as the loop's references are weak."""
         self.closing = False
         self._server: asyncio.base_events.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -370,3 +376,6 @@ class Server:
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
             connection._transport.abort()
+        for task in list(self.handed_over):
+            task.cancel()
+        await asyncio.gather(*self.handed_over, return_exceptions=True)
