@@ -25,7 +25,9 @@ def encode(obj: Object) -> bytes:
     meta = obj["metadata"]
     if "resourceVersion" in meta:
         meta = {name: value for name, value in meta.items() if name != "resourceVersion"}
-    return orjson.dumps({"kind": obj["kind"], "apiVersion": obj["apiVersion"], **obj, "metadata": meta})
+    laid_out = {"kind": None, "apiVersion": None, "metadata": None, **obj}
+    laid_out["metadata"] = meta
+    return orjson.dumps(laid_out)
 
 
 def decode(value: bytes, revision: int) -> Object:
