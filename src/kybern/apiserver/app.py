@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from kybern.apiserver import asgi
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
 
@@ -62,6 +63,9 @@ class App:
         """Exact paths, and prefixes where the key ends in `/*`; of several prefixes the longest wins."""
         self.checks: dict[str, Callable[[], str]] = {}
         """Health checks: name -> "" if well, else what is wrong."""
+        self.limits = {False: 0, True: 0}
+        """How many requests are served at a time: writes (True) and others (False); 0 is no limit."""
+        self.running = {False: 0, True: 0}
         self.services: dict[str, Any] = {}
         """What parts leave for others to find: "tokens" (issuer), "kubelet" (client), ..."""
 
@@ -74,3 +78,7 @@ class App:
         from kybern.apiserver.chain import serve
 
         return await serve(self, request)
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """ASGI."""
+        await asgi.serve(self, scope, receive, send)

@@ -1,6 +1,7 @@
 """The way of a request, in order.
 
     request info     info.parse: which resource, which verb
+    limits           how many are served at a time
     authentication   the first authenticator that knows the credential; else anonymous
     impersonation    Impersonate-* headers, if the user may
     authorization    the first authorizer with an opinion
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import logging
 
-from kybern.api.errors import APIError, InternalError, ServiceUnavailable, Unauthorized
+from kybern.api.errors import APIError, InternalError, ServiceUnavailable, TooManyRequests, Unauthorized
 from kybern.apiserver import dispatch, info
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
@@ -22,13 +23,30 @@ from kybern.apiserver.request import ANONYMOUS, Request, Response, UserInfo, sta
 from kybern.process.clock import new_uid
 from kybern.store.base import StoreUnavailable
 
+LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
+"""Subresources that take as long as they take: not counted as requests in flight, like watches."""
+TOO_MANY = "Too many requests, please try again later."
+
 log = logging.getLogger(__name__)
 
 
 async def serve(app: App, request: Request) -> Response:
     """Answer; never raises but for cancellation."""
+    asked = request.info = info.parse(request)
+    if asked.verb == "watch" or asked.subresource in LONG_RUNNING:
+        return await _answer(app, request)
+    writes = request.method not in ("GET", "HEAD")
+    if app.running[writes] >= app.limits[writes] > 0:
+        return status_response(TooManyRequests(TOO_MANY, details={"retryAfterSeconds": 1}))
+    app.running[writes] += 1
     try:
-        request.info = info.parse(request)
+        return await _answer(app, request)
+    finally:
+        app.running[writes] -= 1
+
+
+async def _answer(app: App, request: Request) -> Response:
+    try:
         request.user = await authenticate(app, request)
         if impersonation.asked(request):
             await impersonation.impersonate(app, request)

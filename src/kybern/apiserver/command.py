@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import errno
 import logging
+import os
 import ssl
 from pathlib import Path
 
@@ -44,6 +45,11 @@ async def serve(args: argparse.Namespace) -> None:
     try:
         app = App(Registry(builtin(), store), anonymous=args.anonymous_auth)
         health.add_routes(app)
+        app.checks["store"] = lambda: ""
+        app.limits = {False: args.max_requests_inflight, True: args.max_mutating_requests_inflight}
+        for kind in app.registry.scheme:
+            if kind.time_to_live:
+                kind.time_to_live = max(1, int(flags.seconds("--event-ttl", args.event_ttl)))
         app.services["kubelet"] = _kubelets(args)
         gates = Gates(app, gate_options(args, address))
         server = Server(app)
@@ -65,7 +71,7 @@ async def serve(args: argparse.Namespace) -> None:
 
 async def _open(directory: Path) -> Store:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        os.makedirs(directory, exist_ok=True)
         return await open_store(str(directory / "store.db"))
     except OSError as error:
         raise OperatorError(f"--data-dir {directory}: {error.strerror}") from error

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from kybern.process.daemon import OperatorError
+
+Add = Callable[..., Any]
 
 
 def _list(text: str) -> list[str]:
@@ -44,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_identity_flags(add: "argparse._ActionsContainer.add_argument") -> None:  # type: ignore[name-defined]
+def _add_identity_flags(add: argparse._ActionsContainer.add_argument) -> None:  # type: ignore[name-defined]
     path = {"type": Path, "default": None, "metavar": "FILE"}
     add("--tls-cert-file", **path, help="certificate to serve with; self-made if absent")
     add("--tls-private-key-file", **path, help="its key")
@@ -70,17 +75,16 @@ def _add_identity_flags(add: "argparse._ActionsContainer.add_argument") -> None:
     add("--api-audiences", type=_list, default=[], metavar="NAMES", help="audiences of tokens for this server")
 
 
-def _add_policy_flags(add: "argparse._ActionsContainer.add_argument") -> None:  # type: ignore[name-defined]
+def _add_policy_flags(add: argparse._ActionsContainer.add_argument) -> None:  # type: ignore[name-defined]
     add("--authorization-mode", type=_list, default=[], metavar="MODES",
         help="of Node, RBAC, AlwaysAllow, AlwaysDeny; asked in order (default Node,RBAC)")  # fmt: skip
     add("--enable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn on")
     add("--disable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn off")
     add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR", help="addresses of services")
     add("--service-node-port-range", default="30000-32767", metavar="A-B", help="ports of NodePort services")
-    add("--allow-privileged", type=boolean, default=True, nargs="?", const=True, help="let containers be privileged")
 
 
-def _add_kubelet_flags(add: "argparse._ActionsContainer.add_argument") -> None:  # type: ignore[name-defined]
+def _add_kubelet_flags(add: argparse._ActionsContainer.add_argument) -> None:  # type: ignore[name-defined]
     add("--kubelet-client-certificate", default="", metavar="FILE", help="certificate shown to kubelets")
     add("--kubelet-client-key", default="", metavar="FILE", help="its key")
     add("--kubelet-certificate-authority", default="", metavar="FILE", help="CA of kubelets' serving certificates")
@@ -123,8 +127,6 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 def seconds(flag: str, text: str) -> float:
     """A Go duration such as `1h0m0s`. Raises OperatorError."""
-    import re
-
     parts = re.findall(r"([0-9.]+)(ms|h|m|s)", text)
     if text != "0" and "".join(number + unit for number, unit in parts) != text:
         raise OperatorError(f'{flag}: "{text}" is no duration; write it like 1h30m or 45s')

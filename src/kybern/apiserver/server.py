@@ -18,14 +18,12 @@ import httptools
 from kybern.api.errors import BadRequest, RequestTooLarge
 from kybern.apiserver import wire
 from kybern.apiserver.app import App
+from kybern.apiserver.limits import MAX_BODY, MAX_HEADERS, MAX_PIPELINED
 from kybern.apiserver.request import Frame, Request, Response, Stream, Upgrade, status_response
 from kybern.process.clock import monotonic
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 3 * 1024 * 1024
-MAX_HEADERS = 1024 * 1024
-MAX_PIPELINED = 16
 HEADER_SECONDS = 32.0
 """A request must be complete this long after its first byte."""
 IDLE_SECONDS = 180.0

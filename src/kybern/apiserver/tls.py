@@ -19,7 +19,7 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.
         context.load_cert_chain(certificate, key)
     except (ssl.SSLError, OSError) as error:
         raise OperatorError(
-            f"--tls-cert-file {certificate} and --tls-private-key-file {key} are no pair of certificate and key: {error}"
+            f"--tls-cert-file {certificate} and --tls-private-key-file {key} are no certificate and its key: {error}"
         ) from error
     if client_ca is not None:
         _readable("--client-ca-file", client_ca)

@@ -27,3 +27,10 @@ def stored_type(resource: Resource) -> Type | None:
     if resource.custom:
         return type_of(resource, resource.stored_as)
     return _builtin(resource.api_version(), resource.kind)
+
+
+def type_named(api_version: str, kind: str) -> Type:
+    """The type of a built-in kind that is not stored."""
+    found = _builtin(api_version, kind)
+    assert found is not None, f"no type {kind} in {api_version}"
+    return found

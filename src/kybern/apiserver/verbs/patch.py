@@ -14,7 +14,7 @@ from kybern.api.apply import apply, undeclared_fields
 from kybern.api.errors import BadRequest, Invalid, NotFound, UnsupportedMediaType
 from kybern.api.field import Errors
 from kybern.api.resource import Resource
-from kybern.api.schema import ANY
+from kybern.api.schema import ANY, Type
 from kybern.api.strategic import strategic_merge_patch
 from kybern.api.types import Object
 from kybern.apiserver import body, options
@@ -83,16 +83,13 @@ def _check_options(request: Request, asked: WriteOptions, media: str) -> None:
 
 def changer(request: Request, resource: Resource, asked: WriteOptions, media: str) -> Changer:
     """What the patch does to an object of the request's version. Raises BadRequest where it can't be read."""
-    try:
-        content: Any = orjson.loads(request.body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"error decoding patch: {error}") from None
+    content, typ = content_of(request), type_of(resource, request.info.version) or ANY
     version = request.info.version
     strict = asked.explicit_validation and asked.validation != "Ignore"
     duplicates = codec.duplicates(request.body) if strict else ()
 
     def change(current: Object) -> Object:
-        new = patched(current, content, resource, version, media)
+        new = patched(current, content, typ, media)
         unknown = body.check(new, resource, version)
         body.complain(request, new, asked, unknown, duplicates)
         _check_identity(current, new, resource, version)
@@ -101,13 +98,21 @@ def changer(request: Request, resource: Resource, asked: WriteOptions, media: st
     return change
 
 
-def patched(current: Object, content: Any, resource: Resource, version: str, media: str) -> Object:
-    """The object after the patch; not yet checked."""
+def content_of(request: Request) -> Any:
+    """The patch in the body. Raises BadRequest."""
+    try:
+        return orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"error decoding patch: {error}") from None
+
+
+def patched(current: Object, content: Any, typ: Type, media: str) -> Object:
+    """The object, of type `typ`, after the patch; not yet checked."""
     if media == JSON_PATCH:
         return patch.json_patch(current, content)
     if media == MERGE:
         return patch.merge_patch(current, content)
-    return strategic_merge_patch(current, content, type_of(resource, version) or ANY)
+    return strategic_merge_patch(current, content, typ)
 
 
 def _check_identity(current: Object, new: Object, resource: Resource, version: str) -> None:

@@ -1,0 +1,93 @@
+"""scale: the replicas of any scalable kind, as an autoscaling/v1 Scale. Source: API reference, Scale v1 autoscaling."""
+
+from __future__ import annotations
+
+from kybern.api import codec, decoding, tables
+from kybern.api.autoscaling import scale
+from kybern.api.errors import BadRequest, Conflict, Invalid, MethodNotSupported, UnsupportedMediaType
+from kybern.api.field import Errors
+from kybern.api.resource import Resource
+from kybern.api.types import Object
+from kybern.apiserver import options
+from kybern.apiserver.answers import rendered
+from kybern.apiserver.app import App
+from kybern.apiserver.codec import decode
+from kybern.apiserver.negotiation import PARTIAL, TABLE, negotiate
+from kybern.apiserver.request import Request, Response
+from kybern.apiserver.types import type_named
+from kybern.apiserver.updating import Changer, Update
+from kybern.apiserver.verbs import patch
+
+
+async def serve(app: App, request: Request, resource: Resource) -> Response:
+    """get, update and patch of the Scale. Raises NotFound, Conflict, Invalid, BadRequest."""
+    info = request.info
+    if info.verb == "get":
+        item = await app.registry.item(resource, info.namespace if resource.namespaced else "", info.name)
+        return _answer(request, scale.of(resource, decode(item.value, item.revision)))
+    if info.verb not in ("update", "patch"):
+        raise MethodNotSupported("the server does not allow this method on the requested resource", details={})
+    asked = options.read(request, "UpdateOptions" if info.verb == "update" else "PatchOptions")
+    change = _replacement(request, resource) if info.verb == "update" else _patch(request, resource)
+    update = Update(app, request, resource, asked, "scale")
+    entry = await update.run(info.namespace, info.name, change)
+    return _answer(request, scale.of(resource, decode(entry.value, entry.mod_revision)))
+
+
+def _replacement(request: Request, resource: Resource) -> Changer:
+    wanted = codec.decode(request.body, request.headers.get("content-type", ""))
+    decoding.check(type_named(scale.API_VERSION, scale.KIND), wanted)
+
+    def change(current: Object) -> Object:
+        return _scaled(resource, current, wanted, request.info.name)
+
+    return change
+
+
+def _patch(request: Request, resource: Resource) -> Changer:
+    media = patch.media_type(request, strategic=True)
+    if media == patch.APPLY:
+        raise UnsupportedMediaType("server-side apply of a Scale is not supported; apply the object itself", details={})
+    content = patch.content_of(request)
+
+    def change(current: Object) -> Object:
+        before = scale.of(resource, current)
+        wanted = patch.patched(before, content, type_named(scale.API_VERSION, scale.KIND), media)
+        decoding.check(type_named(scale.API_VERSION, scale.KIND), wanted)
+        return _scaled(resource, current, wanted, request.info.name)
+
+    return change
+
+
+def _scaled(resource: Resource, current: Object, wanted: Object, name: str) -> Object:
+    """The object with the replicas of a Scale. Raises BadRequest, Conflict, Invalid."""
+    if (wanted.get("kind") or scale.KIND) != scale.KIND:
+        raise BadRequest(f'{wanted["kind"]} in version "v1" cannot be handled as a Scale: the kinds differ')
+    metadata = wanted.get("metadata") or {}
+    if metadata.get("name") not in (None, "", name):
+        raise BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+    if metadata.get("uid") not in (None, "", current["metadata"]["uid"]):
+        has = current["metadata"]["uid"]
+        why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {has}"
+        raise Conflict.of(resource.plural, resource.group, name, why)
+    errors = Errors()
+    scale.validate(wanted, errors)
+    if errors:
+        raise Invalid.of("Scale", "autoscaling", name, errors)
+    if metadata.get("resourceVersion"):
+        current["metadata"]["resourceVersion"] = metadata["resourceVersion"]
+    scale.apply(resource, wanted, current)
+    return current
+
+
+class _Scale(Resource):
+    """For Tables only."""
+
+    group, columns = "autoscaling", scale.COLUMNS
+
+
+def _answer(request: Request, obj: Object) -> Response:
+    shape = negotiate(request.headers.get("accept", ""))
+    if shape.kind == TABLE:
+        return rendered(tables.table(_Scale(), [obj]), shape)
+    return rendered(tables.partial(obj) if shape.kind == PARTIAL else obj, shape)
