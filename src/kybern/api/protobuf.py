@@ -10,8 +10,10 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from kybern.api.errors import BadRequest, UnsupportedMediaType
-from kybern.api.protobuf_fields import MESSAGES, REPEATED, ROOTS
+from kybern.api.protobuf_fields import fields, root
 from kybern.api.types import Object
 from kybern.process.clock import format_time
 
@@ -28,8 +30,8 @@ def decode(body: bytes) -> Object:
         envelope = dict(_fields(memoryview(body)[len(_MAGIC) :]))
         head = dict(_fields(envelope.get(1, b"")))
         api_version, kind = (bytes(head.get(number, b"")).decode() for number in (1, 2))
-        message = ROOTS.get((api_version, kind))
-        if message is None:
+        message = root(api_version, kind)
+        if not message:
             raise UnsupportedMediaType(
                 f"the body of the request was in an unknown format - {kind} in {api_version} is accepted as "
                 "application/json or application/yaml"
@@ -76,25 +78,31 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 
 def _message(data: bytes | memoryview, name: str) -> Object:
-    """A message along its table. Empty strings and zeroes are left out, as JSON's omitempty has them."""
+    """A message along its table. Raises UnsupportedMediaType for a field it lacks: nothing is lost in silence."""
     made: Object = {}
-    table = MESSAGES[name]
+    table = fields(name)
     for number, raw in _fields(data):
-        if number not in table:
-            continue
-        field, kind = table[number]
-        many = kind.startswith(REPEATED)
-        kind = kind.removeprefix(REPEATED)
-        if kind.startswith("map "):
+        field = table.get(number)
+        if field is None:
+            raise UnsupportedMediaType(
+                f"the body of the request was in an unknown format - field {number} of {name} is accepted as "
+                "application/json or application/yaml"
+            )
+        if field.shape == "inline":
+            made |= _message(raw, field.kind)
+        elif field.shape == "list":
+            made.setdefault(field.name, []).append(_value(raw, field.kind))
+        elif field.shape == "map":
             pair = dict(_fields(raw))
-            made.setdefault(field, {})[bytes(pair.get(1, b"")).decode()] = _value(pair.get(2, b""), kind[4:])
-            continue
-        value = _value(raw, kind)
-        if many:
-            made.setdefault(field, []).append(value)
-        elif value not in ("", None) and not (value == 0 and kind == "int" and value is not False):
-            made[field] = value
+            made.setdefault(field.name, {})[bytes(pair.get(1, b"")).decode()] = _value(pair.get(2, b""), field.kind)
+        else:
+            value = _value(raw, field.kind)
+            if not (value is None or value == "" or (field.kind in _DROPPED_WHEN_ZERO and not value)):
+                made[field.name] = value
     return made
+
+
+_DROPPED_WHEN_ZERO = ("int", "bool")
 
 
 def _value(raw: Any, kind: str) -> Any:
@@ -103,17 +111,26 @@ def _value(raw: Any, kind: str) -> Any:
             return bytes(raw).decode()
         case "int" | "int?":
             return raw - (1 << 64) if raw >> 63 else raw
-        case "bool":
+        case "bool" | "bool?":
             return bool(raw)
         case "bytes":
             return base64.b64encode(raw).decode()
+    parts = dict(_fields(raw)) if kind in _WRAPPED else {}
+    match kind:
         case "time":
-            seconds = dict(_fields(raw)).get(1, 0)
-            return format_time(seconds) if seconds else None
+            return format_time(parts.get(1, 0)) if parts.get(1) else None
         case "microtime":
-            parts = dict(_fields(raw))
             stamp = format_time(parts.get(1, 0)).removesuffix("Z")
-            return f"{stamp}.{parts.get(2, 0) // 1000:06d}Z"
+            return f"{stamp}.{parts.get(2, 0) // 1000:06d}Z" if parts.get(1) else None
+        case "quantity":
+            return bytes(parts.get(1, b"")).decode()
+        case "intorstring":
+            return bytes(parts.get(3, b"")).decode() if parts.get(1) else _value(parts.get(2, 0), "int")
+        case "json":
+            return orjson.loads(parts.get(1, b"{}"))
         case "strings":
             return [bytes(item).decode() for number, item in _fields(raw) if number == 1]
     return _message(raw, kind)
+
+
+_WRAPPED = ("time", "microtime", "quantity", "intorstring", "json")

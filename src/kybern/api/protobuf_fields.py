@@ -1,175 +1,200 @@
-"""Field numbers of the messages that clients send in protobuf: message -> number -> (JSON name, kind of value).
+"""Field numbers of the messages that clients send in protobuf.
 
-A kind of value is string, int (zero left out), int? (zero kept), bool, bytes, time, microtime, strings (a message that
-wraps a list), the name of a message, `map X`, or any of these after `* ` for repeated.
+A message is written as its fields in the order of their numbers, from 1; `@n` continues at n. A field is `name:kind`,
+where the kind is nothing (string), `int` and `bool` (left out when zero, as JSON's omitempty has it), `int?` and
+`bool?` (kept), `bytes`, `time`, `microtime`, `json`, `strings` (a message that wraps a list), or a message's name;
+`*` before it is a list, `{kind}` a map, and `+Message` a message whose fields are the holder's own in JSON.
 """
 
 from __future__ import annotations
 
-REPEATED = "* "
+from functools import lru_cache
+from typing import NamedTuple
 
-Table = dict[int, tuple[str, str]]
+from kybern.api.protobuf_pod import POD_MESSAGES
 
-MESSAGES: dict[str, Table] = {
-    "ObjectMeta": {
-        1: ("name", "string"),
-        2: ("generateName", "string"),
-        3: ("namespace", "string"),
-        5: ("uid", "string"),
-        6: ("resourceVersion", "string"),
-        7: ("generation", "int"),
-        8: ("creationTimestamp", "time"),
-        9: ("deletionTimestamp", "time"),
-        10: ("deletionGracePeriodSeconds", "int?"),
-        11: ("labels", "map string"),
-        12: ("annotations", "map string"),
-        13: ("ownerReferences", "* OwnerReference"),
-        14: ("finalizers", "* string"),
-    },
-    "OwnerReference": {
-        1: ("kind", "string"),
-        3: ("name", "string"),
-        4: ("uid", "string"),
-        5: ("apiVersion", "string"),
-        6: ("controller", "bool"),
-        7: ("blockOwnerDeletion", "bool"),
-    },
-    "DeleteOptions": {
-        1: ("gracePeriodSeconds", "int?"),
-        2: ("preconditions", "Preconditions"),
-        3: ("orphanDependents", "bool"),
-        4: ("propagationPolicy", "string"),
-        5: ("dryRun", "* string"),
-        6: ("ignoreStoreReadErrorWithClusterBreakingPotential", "bool"),
-    },
-    "Preconditions": {1: ("uid", "string"), 2: ("resourceVersion", "string")},
-    "Eviction": {1: ("metadata", "ObjectMeta"), 2: ("deleteOptions", "DeleteOptions")},
-    "Namespace": {1: ("metadata", "ObjectMeta"), 2: ("spec", "NamespaceSpec"), 3: ("status", "NamespaceStatus")},
-    "NamespaceSpec": {1: ("finalizers", "* string")},
-    "NamespaceStatus": {1: ("phase", "string")},
-    "ConfigMap": {
-        1: ("metadata", "ObjectMeta"),
-        2: ("data", "map string"),
-        3: ("binaryData", "map bytes"),
-        4: ("immutable", "bool"),
-    },
-    "Secret": {
-        1: ("metadata", "ObjectMeta"),
-        2: ("data", "map bytes"),
-        3: ("type", "string"),
-        4: ("stringData", "map string"),
-        5: ("immutable", "bool"),
-    },
-    "ServiceAccount": {
-        1: ("metadata", "ObjectMeta"),
-        2: ("secrets", "* ObjectReference"),
-        3: ("imagePullSecrets", "* LocalObjectReference"),
-        4: ("automountServiceAccountToken", "bool"),
-    },
-    "ObjectReference": {
-        1: ("kind", "string"),
-        2: ("namespace", "string"),
-        3: ("name", "string"),
-        4: ("uid", "string"),
-        5: ("apiVersion", "string"),
-        6: ("resourceVersion", "string"),
-        7: ("fieldPath", "string"),
-    },
-    "LocalObjectReference": {1: ("name", "string")},
-    "Binding": {1: ("metadata", "ObjectMeta"), 2: ("target", "ObjectReference")},
-    "Lease": {1: ("metadata", "ObjectMeta"), 2: ("spec", "LeaseSpec")},
-    "LeaseSpec": {
-        1: ("holderIdentity", "string"),
-        2: ("leaseDurationSeconds", "int?"),
-        3: ("acquireTime", "microtime"),
-        4: ("renewTime", "microtime"),
-        5: ("leaseTransitions", "int?"),
-        6: ("strategy", "string"),
-        7: ("preferredHolder", "string"),
-    },
-    "Role": {1: ("metadata", "ObjectMeta"), 2: ("rules", "* PolicyRule")},
-    "ClusterRole": {
-        1: ("metadata", "ObjectMeta"),
-        2: ("rules", "* PolicyRule"),
-        3: ("aggregationRule", "AggregationRule"),
-    },
-    "AggregationRule": {1: ("clusterRoleSelectors", "* LabelSelector")},
-    "LabelSelector": {1: ("matchLabels", "map string"), 2: ("matchExpressions", "* LabelSelectorRequirement")},
-    "LabelSelectorRequirement": {1: ("key", "string"), 2: ("operator", "string"), 3: ("values", "* string")},
-    "PolicyRule": {
-        1: ("verbs", "* string"),
-        2: ("apiGroups", "* string"),
-        3: ("resources", "* string"),
-        4: ("resourceNames", "* string"),
-        5: ("nonResourceURLs", "* string"),
-    },
-    "RoleBinding": {1: ("metadata", "ObjectMeta"), 2: ("subjects", "* Subject"), 3: ("roleRef", "RoleRef")},
-    "Subject": {1: ("kind", "string"), 2: ("apiGroup", "string"), 3: ("name", "string"), 4: ("namespace", "string")},
-    "RoleRef": {1: ("apiGroup", "string"), 2: ("kind", "string"), 3: ("name", "string")},
-    "TokenRequest": {1: ("metadata", "ObjectMeta"), 2: ("spec", "TokenRequestSpec")},
-    "TokenRequestSpec": {
-        1: ("audiences", "* string"),
-        3: ("boundObjectRef", "BoundObjectReference"),
-        4: ("expirationSeconds", "int?"),
-    },
-    "BoundObjectReference": {
-        1: ("kind", "string"),
-        2: ("apiVersion", "string"),
-        3: ("name", "string"),
-        4: ("uid", "string"),
-    },
-    "TokenReview": {1: ("metadata", "ObjectMeta"), 2: ("spec", "TokenReviewSpec")},
-    "TokenReviewSpec": {1: ("token", "string"), 2: ("audiences", "* string")},
-    "SelfSubjectReview": {1: ("metadata", "ObjectMeta")},
-    "SubjectAccessReview": {1: ("metadata", "ObjectMeta"), 2: ("spec", "SubjectAccessReviewSpec")},
-    "SubjectAccessReviewSpec": {
-        1: ("resourceAttributes", "ResourceAttributes"),
-        2: ("nonResourceAttributes", "NonResourceAttributes"),
-        3: ("user", "string"),
-        4: ("groups", "* string"),
-        5: ("extra", "map strings"),
-        6: ("uid", "string"),
-    },
-    "SelfSubjectAccessReview": {1: ("metadata", "ObjectMeta"), 2: ("spec", "SelfSubjectAccessReviewSpec")},
-    "SelfSubjectAccessReviewSpec": {
-        1: ("resourceAttributes", "ResourceAttributes"),
-        2: ("nonResourceAttributes", "NonResourceAttributes"),
-    },
-    "SelfSubjectRulesReview": {1: ("metadata", "ObjectMeta"), 2: ("spec", "SelfSubjectRulesReviewSpec")},
-    "SelfSubjectRulesReviewSpec": {1: ("namespace", "string")},
-    "ResourceAttributes": {
-        1: ("namespace", "string"),
-        2: ("verb", "string"),
-        3: ("group", "string"),
-        4: ("version", "string"),
-        5: ("resource", "string"),
-        6: ("subresource", "string"),
-        7: ("name", "string"),
-    },
-    "NonResourceAttributes": {1: ("path", "string"), 2: ("verb", "string")},
+
+class Field(NamedTuple):
+    """One field. `shape` is "one", "list", "map" or "inline"."""
+
+    name: str
+    kind: str
+    shape: str
+
+
+MESSAGES: dict[str, str] = {
+    "ObjectMeta": "name generateName namespace selfLink uid resourceVersion generation:int creationTimestamp:time "
+    "deletionTimestamp:time deletionGracePeriodSeconds:int? labels:{} annotations:{} ownerReferences:*OwnerReference "
+    "finalizers:* @17 managedFields:*ManagedFieldsEntry",
+    "ManagedFieldsEntry": "manager operation apiVersion time:time @6 fieldsType fieldsV1:json subresource",
+    "OwnerReference": "kind @3 name uid apiVersion controller:bool? blockOwnerDeletion:bool?",
+    "LabelSelector": "matchLabels:{} matchExpressions:*LabelSelectorRequirement",
+    "LabelSelectorRequirement": "key operator values:*",
+    "DeleteOptions": "gracePeriodSeconds:int? preconditions:Preconditions orphanDependents:bool? propagationPolicy "
+    "dryRun:* ignoreStoreReadErrorWithClusterBreakingPotential:bool?",
+    "Preconditions": "uid resourceVersion",
+    "Condition": "type status observedGeneration:int lastTransitionTime:time reason message",
+    # core
+    "Namespace": "metadata:ObjectMeta spec:NamespaceSpec status:NamespaceStatus",
+    "NamespaceSpec": "finalizers:*",
+    "NamespaceStatus": "phase conditions:*NamespaceCondition",
+    "NamespaceCondition": "type status @4 lastTransitionTime:time reason message",
+    "ConfigMap": "metadata:ObjectMeta data:{} binaryData:{bytes} immutable:bool?",
+    "Secret": "metadata:ObjectMeta data:{bytes} type stringData:{} immutable:bool?",
+    "ServiceAccount": "metadata:ObjectMeta secrets:*ObjectReference imagePullSecrets:*LocalObjectReference "
+    "automountServiceAccountToken:bool?",
+    "ObjectReference": "kind namespace name uid apiVersion resourceVersion fieldPath",
+    "LocalObjectReference": "name",
+    "TypedLocalObjectReference": "apiGroup kind name",
+    "TypedObjectReference": "apiGroup kind name namespace",
+    "Binding": "metadata:ObjectMeta target:ObjectReference",
+    "Service": "metadata:ObjectMeta spec:ServiceSpec status:ServiceStatus",
+    "ServiceSpec": "ports:*ServicePort selector:{} clusterIP type externalIPs:* @7 sessionAffinity loadBalancerIP "
+    "loadBalancerSourceRanges:* externalName externalTrafficPolicy healthCheckNodePort:int "
+    "publishNotReadyAddresses:bool sessionAffinityConfig:SessionAffinityConfig @17 ipFamilyPolicy clusterIPs:* "
+    "ipFamilies:* allocateLoadBalancerNodePorts:bool? loadBalancerClass internalTrafficPolicy trafficDistribution",
+    "ServicePort": "name protocol port:int targetPort:intorstring nodePort:int appProtocol",
+    "SessionAffinityConfig": "clientIP:ClientIPConfig",
+    "ClientIPConfig": "timeoutSeconds:int?",
+    "ServiceStatus": "loadBalancer:LoadBalancerStatus conditions:*Condition",
+    "LoadBalancerStatus": "ingress:*LoadBalancerIngress",
+    "LoadBalancerIngress": "ip hostname ipMode ports:*PortStatus",
+    "PortStatus": "port:int protocol error",
+    "ResourceQuota": "metadata:ObjectMeta spec:ResourceQuotaSpec status:ResourceQuotaStatus",
+    "ResourceQuotaSpec": "hard:{quantity} scopes:* scopeSelector:ScopeSelector",
+    "ScopeSelector": "matchExpressions:*ScopedResourceSelectorRequirement",
+    "ScopedResourceSelectorRequirement": "scopeName operator values:*",
+    "ResourceQuotaStatus": "hard:{quantity} used:{quantity}",
+    "PersistentVolumeClaim": "metadata:ObjectMeta spec:PersistentVolumeClaimSpec status:PersistentVolumeClaimStatus",
+    "PersistentVolumeClaimSpec": "accessModes:* resources:VolumeResourceRequirements volumeName selector:LabelSelector "
+    "storageClassName volumeMode dataSource:TypedLocalObjectReference dataSourceRef:TypedObjectReference "
+    "volumeAttributesClassName",
+    "VolumeResourceRequirements": "limits:{quantity} requests:{quantity}",
+    "PersistentVolumeClaimStatus": "phase accessModes:* capacity:{quantity}",
+    # events
+    "Event": "metadata:ObjectMeta involvedObject:ObjectReference reason message source:EventSource "
+    "firstTimestamp:time lastTimestamp:time count:int type eventTime:microtime series:EventSeries action "
+    "related:ObjectReference reportingComponent reportingInstance",
+    "EventSource": "component host",
+    "EventSeries": "count:int lastObservedTime:microtime",
+    "events.Event": "metadata:ObjectMeta eventTime:microtime series:EventSeries reportingController reportingInstance "
+    "action reason regarding:ObjectReference related:ObjectReference note type deprecatedSource:EventSource "
+    "deprecatedFirstTimestamp:time deprecatedLastTimestamp:time deprecatedCount:int",
+    # apps
+    "Deployment": "metadata:ObjectMeta spec:DeploymentSpec status:DeploymentStatus",
+    "DeploymentSpec": "replicas:int? selector:LabelSelector template:PodTemplateSpec strategy:DeploymentStrategy "
+    "minReadySeconds:int revisionHistoryLimit:int? paused:bool @9 progressDeadlineSeconds:int?",
+    "DeploymentStrategy": "type rollingUpdate:RollingUpdateDeployment",
+    "RollingUpdateDeployment": "maxUnavailable:intorstring maxSurge:intorstring",
+    "DeploymentStatus": "observedGeneration:int replicas:int updatedReplicas:int availableReplicas:int "
+    "unavailableReplicas:int conditions:*DeploymentCondition readyReplicas:int collisionCount:int? "
+    "terminatingReplicas:int?",
+    "DeploymentCondition": "type status @4 reason message lastUpdateTime:time lastTransitionTime:time",
+    "ReplicaSet": "metadata:ObjectMeta spec:ReplicaSetSpec status:ReplicaSetStatus",
+    "ReplicaSetSpec": "replicas:int? selector:LabelSelector template:PodTemplateSpec minReadySeconds:int",
+    "ReplicaSetStatus": "replicas:int fullyLabeledReplicas:int observedGeneration:int readyReplicas:int "
+    "availableReplicas:int conditions:*ReplicaSetCondition terminatingReplicas:int?",
+    "ReplicaSetCondition": "type status lastTransitionTime:time reason message",
+    # autoscaling
+    "autoscaling.v1.HPA": "metadata:ObjectMeta spec:autoscaling.v1.HPASpec status:autoscaling.v1.HPAStatus",
+    "autoscaling.v1.HPASpec": "scaleTargetRef:CrossVersionObjectReference minReplicas:int? maxReplicas:int "
+    "targetCPUUtilizationPercentage:int?",
+    "autoscaling.v1.HPAStatus": "observedGeneration:int? lastScaleTime:time currentReplicas:int desiredReplicas:int "
+    "currentCPUUtilizationPercentage:int?",
+    "CrossVersionObjectReference": "kind name apiVersion",
+    # coordination, policy, scheduling
+    "Lease": "metadata:ObjectMeta spec:LeaseSpec",
+    "LeaseSpec": "holderIdentity leaseDurationSeconds:int? acquireTime:microtime renewTime:microtime "
+    "leaseTransitions:int? strategy preferredHolder",
+    "Eviction": "metadata:ObjectMeta deleteOptions:DeleteOptions",
+    "PodDisruptionBudget": "metadata:ObjectMeta spec:PodDisruptionBudgetSpec status:PodDisruptionBudgetStatus",
+    "PodDisruptionBudgetSpec": "minAvailable:intorstring selector:LabelSelector maxUnavailable:intorstring "
+    "unhealthyPodEvictionPolicy",
+    "PodDisruptionBudgetStatus": "observedGeneration:int disruptedPods:{time} disruptionsAllowed:int "
+    "currentHealthy:int desiredHealthy:int expectedPods:int conditions:*Condition",
+    "PriorityClass": "metadata:ObjectMeta value:int? globalDefault:bool description preemptionPolicy",
+    # rbac
+    "Role": "metadata:ObjectMeta rules:*PolicyRule",
+    "ClusterRole": "metadata:ObjectMeta rules:*PolicyRule aggregationRule:AggregationRule",
+    "AggregationRule": "clusterRoleSelectors:*LabelSelector",
+    "PolicyRule": "verbs:* apiGroups:* resources:* resourceNames:* nonResourceURLs:*",
+    "RoleBinding": "metadata:ObjectMeta subjects:*Subject roleRef:RoleRef",
+    "Subject": "kind apiGroup name namespace",
+    "RoleRef": "apiGroup kind name",
+    # authentication, authorization
+    "TokenRequest": "metadata:ObjectMeta spec:TokenRequestSpec status:TokenRequestStatus",
+    "TokenRequestSpec": "audiences:* @3 boundObjectRef:BoundObjectReference expirationSeconds:int?",
+    "TokenRequestStatus": "token expirationTimestamp:time",
+    "BoundObjectReference": "kind apiVersion name uid",
+    "TokenReview": "metadata:ObjectMeta spec:TokenReviewSpec status:TokenReviewStatus",
+    "TokenReviewSpec": "token audiences:*",
+    "TokenReviewStatus": "authenticated:bool user:UserInfo error audiences:*",
+    "UserInfo": "username uid groups:* extra:{strings}",
+    "SelfSubjectReview": "metadata:ObjectMeta status:SelfSubjectReviewStatus",
+    "SelfSubjectReviewStatus": "userInfo:UserInfo",
+    "SubjectAccessReview": "metadata:ObjectMeta spec:SubjectAccessReviewSpec status:SubjectAccessReviewStatus",
+    "SubjectAccessReviewSpec": "resourceAttributes:ResourceAttributes nonResourceAttributes:NonResourceAttributes user "
+    "groups:* extra:{strings} uid",
+    "SubjectAccessReviewStatus": "allowed:bool reason evaluationError denied:bool",
+    "SelfSubjectAccessReview": "metadata:ObjectMeta spec:SelfSubjectAccessReviewSpec status:SubjectAccessReviewStatus",
+    "SelfSubjectAccessReviewSpec": "resourceAttributes:ResourceAttributes nonResourceAttributes:NonResourceAttributes",
+    "SelfSubjectRulesReview": "metadata:ObjectMeta spec:SelfSubjectRulesReviewSpec status:SubjectRulesReviewStatus",
+    "SelfSubjectRulesReviewSpec": "namespace",
+    "SubjectRulesReviewStatus": "resourceRules:*PolicyRule nonResourceRules:*PolicyRule incomplete:bool "
+    "evaluationError",
+    "ResourceAttributes": "namespace verb group version resource subresource name "
+    "fieldSelector:FieldSelectorAttributes labelSelector:LabelSelectorAttributes",
+    "FieldSelectorAttributes": "rawSelector requirements:*LabelSelectorRequirement",
+    "LabelSelectorAttributes": "rawSelector requirements:*LabelSelectorRequirement",
+    "NonResourceAttributes": "path verb",
 }
 
-ROOTS: dict[tuple[str, str], str] = {
-    ("v1", "Namespace"): "Namespace",
-    ("v1", "ConfigMap"): "ConfigMap",
-    ("v1", "Secret"): "Secret",
-    ("v1", "ServiceAccount"): "ServiceAccount",
-    ("v1", "Binding"): "Binding",
-    ("v1", "DeleteOptions"): "DeleteOptions",
-    ("meta.k8s.io/v1", "DeleteOptions"): "DeleteOptions",
-    ("policy/v1", "Eviction"): "Eviction",
-    ("policy/v1beta1", "Eviction"): "Eviction",
-    ("coordination.k8s.io/v1", "Lease"): "Lease",
-    ("authentication.k8s.io/v1", "TokenRequest"): "TokenRequest",
-    ("authentication.k8s.io/v1", "TokenReview"): "TokenReview",
-    ("authentication.k8s.io/v1", "SelfSubjectReview"): "SelfSubjectReview",
-    ("authorization.k8s.io/v1", "SubjectAccessReview"): "SubjectAccessReview",
-    ("authorization.k8s.io/v1", "LocalSubjectAccessReview"): "SubjectAccessReview",
-    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): "SelfSubjectAccessReview",
-    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): "SelfSubjectRulesReview",
-    ("rbac.authorization.k8s.io/v1", "Role"): "Role",
-    ("rbac.authorization.k8s.io/v1", "ClusterRole"): "ClusterRole",
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"): "RoleBinding",
-    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): "RoleBinding",
+ROOTS: dict[str, str] = {
+    "v1": "Namespace ConfigMap Secret ServiceAccount Binding Service ResourceQuota PersistentVolumeClaim Event Pod "
+    "DeleteOptions",
+    "meta.k8s.io/v1": "DeleteOptions",
+    "apps/v1": "Deployment ReplicaSet",
+    "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA",
+    "coordination.k8s.io/v1": "Lease",
+    "events.k8s.io/v1": "Event=events.Event",
+    "policy/v1": "Eviction PodDisruptionBudget",
+    "policy/v1beta1": "Eviction",
+    "scheduling.k8s.io/v1": "PriorityClass",
+    "authentication.k8s.io/v1": "TokenRequest TokenReview SelfSubjectReview",
+    "authorization.k8s.io/v1": "SubjectAccessReview LocalSubjectAccessReview=SubjectAccessReview "
+    "SelfSubjectAccessReview SelfSubjectRulesReview",
+    "rbac.authorization.k8s.io/v1": "Role ClusterRole RoleBinding ClusterRoleBinding=RoleBinding",
 }
-"""(apiVersion, kind) -> message."""
+"""apiVersion -> kinds that are decoded, with the message where it is named otherwise."""
+
+
+@lru_cache(maxsize=256)
+def root(api_version: str, kind: str) -> str:
+    """The message of a kind; "" if there is no table for it."""
+    for entry in ROOTS.get(api_version, "").split():
+        name, _, message = entry.partition("=")
+        if name == kind:
+            return message or name
+    return ""
+
+
+@lru_cache(maxsize=512)
+def fields(message: str) -> dict[int, Field]:
+    """A message's fields by number. Raises KeyError for a message without a table."""
+    made: dict[int, Field] = {}
+    number = 1
+    for entry in (MESSAGES.get(message) or POD_MESSAGES[message]).split():
+        if entry.startswith("@"):
+            number = int(entry[1:])
+            continue
+        name, _, kind = entry.partition(":")
+        if name.startswith("+"):
+            made[number] = Field("", name[1:], "inline")
+        elif kind.startswith("*"):
+            made[number] = Field(name, kind[1:] or "string", "list")
+        elif kind.startswith("{"):
+            made[number] = Field(name, kind[1:-1] or "string", "map")
+        else:
+            made[number] = Field(name, kind or "string", "one")
+        number += 1
+    return made

@@ -4,11 +4,15 @@ import pytest
 
 from kybern.api import protobuf
 from kybern.api.errors import BadRequest, UnsupportedMediaType
+from kybern.api.protobuf_fields import MESSAGES, fields
+from kybern.api.protobuf_pod import POD_MESSAGES
+from kybern.api.schema import raw_definitions
 
 
 def text(number: int, value: str | bytes) -> bytes:
     data = value.encode() if isinstance(value, str) else value
-    return bytes([number << 3 | 2, len(data)]) + data
+    tag = number << 3 | 2
+    return bytes([tag] if tag < 128 else [tag & 0x7F | 0x80, tag >> 7]) + bytes([len(data)]) + data
 
 
 def body(api_version: str, kind: str, message: bytes) -> bytes:
@@ -40,7 +44,8 @@ def test_zeroes_that_mean_something_stay() -> None:
 
 
 def test_bytes_become_base64_and_maps_merge() -> None:
-    message = text(1, text(1, "s")) + text(2, text(1, "a") + text(2, b"\x00\x01")) + text(2, text(1, "b") + text(2, b""))
+    data = text(2, text(1, "a") + text(2, b"\x00\x01")) + text(2, text(1, "b") + text(2, b""))
+    message = text(1, text(1, "s")) + data
     assert protobuf.decode(body("v1", "Secret", message))["data"] == {"a": "AAE=", "b": ""}
 
 
@@ -53,3 +58,58 @@ def test_what_is_not_known_or_broken_is_refused() -> None:
         protobuf.decode(body("v1", "Secret", b"\x0a\xff"))
     with pytest.raises(BadRequest):
         protobuf.decode(b"k8s\x00\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
+
+
+def test_pods_with_inline_and_wrapped_messages() -> None:
+    volume = text(1, "v") + text(2, text(19, text(1, text(1, "settings"))))
+    get = text(2, text(1, "/") + text(2, bytes([1 << 3, 1]) + text(3, "http")))
+    probe = text(1, get) + bytes([2 << 3, 0, 3 << 3, 1])
+    limits = text(1, text(1, "cpu") + text(2, text(1, "100m")))
+    container = text(1, "c") + text(8, limits) + text(10, probe) + bytes([0x80, 1, 0])
+    # Field 4 (a pointer to 0), field 11 (false), field 21 (a pointer to false).
+    spec = text(1, volume) + text(2, container) + bytes([4 << 3, 0, 11 << 3, 0, 0xA8, 1, 0])
+    found = protobuf.decode(body("v1", "Pod", text(1, text(1, "web")) + text(2, spec)))
+    assert found["spec"] == {
+        "volumes": [{"name": "v", "configMap": {"name": "settings"}}],
+        "containers": [
+            {
+                "name": "c",
+                "resources": {"limits": {"cpu": "100m"}},
+                "livenessProbe": {"httpGet": {"path": "/", "port": "http"}, "timeoutSeconds": 1},
+            }
+        ],
+        "terminationGracePeriodSeconds": 0,
+        "automountServiceAccountToken": False,
+    }
+
+
+def test_a_field_without_a_table_is_refused_rather_than_lost() -> None:
+    rbd = text(1, "v") + text(2, text(11, b""))
+    with pytest.raises(UnsupportedMediaType, match="field 11 of VolumeSource"):
+        protobuf.decode(body("v1", "Pod", text(2, text(1, rbd))))
+
+
+_PARTS = {"KeySelector", "EnvSource", "ProbeHandler", "SecurityProfile", "VolumeSource", "ObjectProjection"}
+_RENAMED = {"HPA": "HorizontalPodAutoscaler", "HPASpec": "HorizontalPodAutoscalerSpec",
+            "HPAStatus": "HorizontalPodAutoscalerStatus"}  # fmt: skip
+
+
+DEFINITIONS = raw_definitions()
+
+
+def _names(message: str) -> set[str]:
+    return {
+        name
+        for field in fields(message).values()
+        for name in (_names(field.kind) if field.shape == "inline" else {field.name})
+    }
+
+
+@pytest.mark.parametrize("message", sorted({*MESSAGES, *POD_MESSAGES} - _PARTS))
+def test_every_field_is_one_of_the_schema(message: str) -> None:
+    short = message.rpartition(".")[2]
+    short = _RENAMED.get(short, short)
+    candidates = [
+        set(schema.get("properties", {})) for name, schema in DEFINITIONS.items() if name.endswith(f".{short}")
+    ]
+    assert any(_names(message) <= candidate | {"selfLink"} for candidate in candidates)
