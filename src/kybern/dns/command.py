@@ -1,0 +1,84 @@
+"""`kybern dns`: the cluster's DNS server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from pathlib import Path
+
+from kybern.api.types import Object
+from kybern.client.informer import InformerFactory
+from kybern.client.kubeconfig import connect, in_cluster, load
+from kybern.dns.forward import Forwarder, nameservers
+from kybern.dns.records import Records
+from kybern.dns.server import Resolver, listen
+from kybern.process.daemon import run_until_signalled
+from kybern.process.health import serve_health
+
+log = logging.getLogger(__name__)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--kubeconfig", metavar="FILE", help="the API server and who we are; inside a pod its service account")
+    add("--bind-address", default="0.0.0.0", help="where to answer")
+    add("--port", type=int, default=53, help="on UDP and TCP")
+    add("--cluster-domain", default="cluster.local", help="the zone of the cluster")
+    add("--forward", default="/etc/resolv.conf", help="for other names: addresses, comma separated, or a resolv.conf")
+    add("--healthz-port", type=int, default=10054, help="/healthz, /readyz and /metrics on 127.0.0.1; 0 for none")
+
+
+async def run(args: argparse.Namespace) -> None:
+    await run_until_signalled(_serve(args))
+
+
+async def _serve(args: argparse.Namespace) -> None:
+    config = load(args.kubeconfig) if args.kubeconfig else in_cluster()
+    client = connect(config, "kybern-dns")
+    factory, records = InformerFactory(client), Records(args.cluster_domain)
+    follow(factory, records)
+    forwarder = Forwarder(_servers(args.forward, args.bind_address))
+    server = await listen(Resolver(records, forwarder), args.bind_address, args.port)
+    synced = asyncio.Event()
+    health = None
+    if args.healthz_port:
+        checks = {"informers": lambda: None if synced.is_set() else "not synced"}
+        health = await serve_health("127.0.0.1", args.healthz_port, checks)
+    try:
+        factory.start()
+        await factory.synced()
+        synced.set()
+        log.info("answering for %s on %s:%d", records.zone, args.bind_address, server.port)
+        await asyncio.Event().wait()
+    finally:
+        if health:
+            await health.close()
+        await server.close()
+        await factory.stop()
+        await client.close()
+
+
+def follow(factory: InformerFactory, records: Records) -> None:
+    """Keep `records` as the API has it."""
+
+    def service(old: Object | None, new: Object | None) -> None:
+        meta = (new or old or {})["metadata"]
+        records.set_service(meta["namespace"], meta["name"], new)
+
+    def endpoint_slice(old: Object | None, new: Object | None) -> None:
+        meta = (new or old or {})["metadata"]
+        records.set_slice(meta["namespace"], meta["name"], old, new)
+
+    def namespace(old: Object | None, new: Object | None) -> None:
+        records.set_namespace((new or old or {})["metadata"]["name"], new is not None)
+
+    factory.informer("v1", "services").on_change(service)
+    factory.informer("discovery.k8s.io/v1", "endpointslices").on_change(endpoint_slice)
+    factory.informer("v1", "namespaces", namespaced=False).on_change(namespace)
+
+
+def _servers(forward: str, own: str) -> list[str]:
+    if forward.startswith("/"):
+        return nameservers(Path(forward), [own])
+    return [address.strip() for address in forward.split(",") if address.strip()]
