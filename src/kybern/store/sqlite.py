@@ -68,6 +68,7 @@ class SqliteStore(MemoryStore):
     async def compact(self, revision: int) -> None:
         self._check_open()
         self._compact_model(revision)
+        await self._in_thread(partial(self._file.discard, self.model.compacted, ()))
 
     async def close(self) -> None:
         if self._closed:
