@@ -226,18 +226,16 @@ class DeploymentController(Controller):
         """Note the present revision on the Deployment, and progress where none is noted yet."""
         annotations = deployment["metadata"].get("annotations") or {}
         number = (new["metadata"].get("annotations") or {}).get(history.REVISION)
-        if number and annotations.get(history.REVISION) != number:
-            meta = deployment["metadata"]
-            change = {"metadata": {"annotations": {history.REVISION: number}}}
-            deployment = await self._deployments.patch(meta["name"], change, meta["namespace"])
-        status = deployment.get("status") or {}
+        status = dict(deployment.get("status") or {})
         current = conditions.find(status, "Progressing")
         fresh = reason == "NewReplicaSetCreated" and (current is None or current.get("reason") != reason)
         if progress.has_deadline(deployment) and (current is None or fresh):
-            status = dict(status)
             conditions.put(status, progress.condition("Progressing", "True", reason, message))
-            deployment = await self._write_status(deployment, status)
-        return deployment
+        if number and annotations.get(history.REVISION) != number:
+            # By way of the status: an annotation set through the main resource would count as a new generation.
+            meta = {**deployment["metadata"], "annotations": {**annotations, history.REVISION: number}}
+            return await self._deployments.update_status({**deployment, "metadata": meta, "status": status})
+        return await self._write_status(deployment, status)
 
     async def _resize(self, deployment: Object, sets: list[Object], sizes: rolling.Sizes) -> list[Object]:
         """Scale; gives the ReplicaSets as they are now, in the same order."""
