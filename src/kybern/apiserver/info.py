@@ -36,8 +36,9 @@ def parse(request: Request) -> RequestInfo:
             info.verb = "watch" if watched or (request.query and request.flag("watch")) else "list"
         elif verb == "delete" and not info.name:
             info.verb = "deletecollection"
-        if not info.name and "metadata.name" in request.query:
-            info.name = _selected_name(request)
+        if not info.name and "fieldSelector" in request.query:
+            info.fields = request.arg("fieldSelector")
+            info.name = _selected_name(info.fields)
     return info
 
 
@@ -56,9 +57,9 @@ def _locate(info: RequestInfo, segments: list[str]) -> None:
             info.rest = "/" + "/".join(segments[3:])
 
 
-def _selected_name(request: Request) -> str:
+def _selected_name(fields: str) -> str:
     """The name a field selector asks for, which counts as the name for authorization."""
-    for term in request.arg("fieldSelector").split(","):
+    for term in fields.split(","):
         left, _, right = term.partition("=")
         if left.strip() == "metadata.name" and right:
             return right.lstrip("=").strip()

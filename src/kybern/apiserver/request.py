@@ -50,6 +50,8 @@ class RequestInfo:
     name: str = ""
     rest: str = ""
     """What follows the subresource in the path (proxy): starts with a slash, or empty."""
+    fields: str = ""
+    """The field selector of a list, watch or deletecollection, which the Node authorizer looks at."""
 
 
 class Request:

@@ -93,6 +93,10 @@ class NodeAuthorizer:
 
     def _own(self, node: str, info: RequestInfo) -> str | None:
         """Nodes and pods: reading one's own; writes are held to the node by admission (NodeRestriction)."""
+        if info.resource == "pods" and info.verb in ("list", "watch", "deletecollection"):
+            if f"spec.nodeName={node}" in (term.strip().replace("==", "=") for term in info.fields.split(",")):
+                return None
+            return "can only list/watch pods with spec.nodeName field selector"
         if info.resource == "nodes":
             if info.verb in _READ and not info.subresource and info.name != node:
                 return f"node '{node}' cannot read '{info.name}', only its own Node object"
