@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections import deque
 from typing import Any
@@ -28,6 +29,8 @@ HEADER_SECONDS = 32.0
 """A request must be complete this long after its first byte."""
 IDLE_SECONDS = 180.0
 SWEEP_SECONDS = 5.0
+KEEPALIVE_SECONDS = 60
+"""An upgraded connection that has been silent this long is probed."""
 WRITE_HIGH = 512 * 1024
 """Unsent bytes of a connection from which on its writers wait."""
 
@@ -279,6 +282,10 @@ class Connection(asyncio.Protocol):
             reader.feed_data(self._upgraded)
         transport.resume_reading()
         writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
+        connected = transport.get_extra_info("socket")
+        if connected is not None and connected.family != socket.AF_UNIX:  # who vanished must not stay
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
         task = self._task
         assert task is not None
         self._server.handed_over.add(task)

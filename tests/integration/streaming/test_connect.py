@@ -48,6 +48,14 @@ async def test_refusals(cluster: Cluster, path: str, status: int, message: str) 
     assert await refused(cluster, f"{PODS}/{path}") == (status, message)
 
 
+async def test_a_node_without_addresses_cannot_be_reached(cluster: Cluster) -> None:
+    addresses = [{"type": "Unknown", "address": "x"}]
+    await cluster.put("nodes", {"metadata": {"name": "gone", "uid": "g"}, "status": {"addresses": addresses}})
+    status, message = await refused(cluster, f"{PODS}/lost/log")
+    assert status == 500
+    assert message.endswith("no preferred addresses found; known addresses: [Unknown:x]")
+
+
 async def test_the_log_of_a_pod_without_a_node_is_empty(cluster: Cluster) -> None:
     status, headers, body = await ask(cluster, f"{PODS}/waiting/log")
     assert (status, headers["content-type"], body) == (200, "text/plain", b"")

@@ -13,7 +13,7 @@ from kybern.api.errors import APIError, BadRequest, InternalError, Invalid, NotF
 from kybern.api.field import Errors
 from kybern.api.resource import Resource
 from kybern.apiserver.app import App
-from kybern.apiserver.kubelets import dialling, kubelet_url, kubelets_of
+from kybern.apiserver.kubelets import dialling, kubelet_url, kubelets_of, trusting
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.verbs.connect_pod import container_of, node_of, pod_of
 from kybern.process.clock import parse_time
@@ -34,8 +34,9 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     url = f"{await kubelet_url(app, node)}/containerLogs/{quote(namespace)}/{quote(name)}/{quote(container)}"
     if options:
         url += f"?{urlencode(options)}"
+    tls = trusting() if request.flag("insecureSkipTLSVerifyBackend") else kubelets_of(app).ssl
     try:
-        answer = await http1.send(url, ssl=kubelets_of(app).ssl, headers=[("connection", "close")])
+        answer = await http1.send(url, ssl=tls, headers=[("connection", "close")])
     except (OSError, ssl.SSLError) as error:
         failed = APIError(f'Get "{url}": {dialling(error)}')
         failed.reason = ""
