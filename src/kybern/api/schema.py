@@ -29,7 +29,7 @@ class Type:
     "bool", "int32", "int64", "number", "quantity", "int-or-string", "time", "micro-time", "bytes"."""
 
     __slots__ = (
-        "defaults", "fast", "fields", "go", "items", "keep_unknown", "list_type", "map_keys", "map_type", "merge_key",
+        "added", "applied", "defaults", "fast", "fields", "go", "items", "keep_unknown", "list_type", "map_keys", "map_type", "merge_key",
         "patch_strategy", "shape",
     )  # fmt: skip
 
@@ -55,6 +55,9 @@ class Type:
         """Defaults of a struct's fields that list-map keys may leave out."""
         self.keep_unknown = False
         """Whether a struct may have fields beyond `fields` (a CRD's x-kubernetes-preserve-unknown-fields)."""
+        self.added: Any = None
+        self.applied: Any = None
+        """fieldsets.py's compiled builders."""
         self.fast: Any = None
         """decoding.py's compiled walker."""
 

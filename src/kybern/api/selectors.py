@@ -221,7 +221,8 @@ class _Parser:
         token = self.take()
         if token != "(":
             raise _unexpected(token, "'('")
-        values, empty = [], True
+        values: list[str] = []
+        empty = True
         while True:
             token = self.take()
             if token == ")":

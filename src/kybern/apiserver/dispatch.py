@@ -35,7 +35,6 @@ SUBRESOURCES = {
     "eviction": "eviction",
     "ephemeralcontainers": "ephemeralcontainers",
     "resize": "resize",
-    "approval": "approval",
     "token": "token",
     "log": "connect",
     "exec": "connect",

@@ -49,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_identity_flags(add: argparse._ActionsContainer.add_argument) -> None:  # type: ignore[name-defined]
+def _add_identity_flags(add: Add) -> None:
     path = {"type": Path, "default": None, "metavar": "FILE"}
     add("--tls-cert-file", **path, help="certificate to serve with; self-made if absent")
     add("--tls-private-key-file", **path, help="its key")
@@ -75,7 +75,7 @@ def _add_identity_flags(add: argparse._ActionsContainer.add_argument) -> None:  
     add("--api-audiences", type=_list, default=[], metavar="NAMES", help="audiences of tokens for this server")
 
 
-def _add_policy_flags(add: argparse._ActionsContainer.add_argument) -> None:  # type: ignore[name-defined]
+def _add_policy_flags(add: Add) -> None:
     add("--authorization-mode", type=_list, default=[], metavar="MODES",
         help="of Node, RBAC, AlwaysAllow, AlwaysDeny; asked in order (default Node,RBAC)")  # fmt: skip
     add("--enable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn on")
@@ -84,7 +84,7 @@ def _add_policy_flags(add: argparse._ActionsContainer.add_argument) -> None:  # 
     add("--service-node-port-range", default="30000-32767", metavar="A-B", help="ports of NodePort services")
 
 
-def _add_kubelet_flags(add: argparse._ActionsContainer.add_argument) -> None:  # type: ignore[name-defined]
+def _add_kubelet_flags(add: Add) -> None:
     add("--kubelet-client-certificate", default="", metavar="FILE", help="certificate shown to kubelets")
     add("--kubelet-client-key", default="", metavar="FILE", help="its key")
     add("--kubelet-certificate-authority", default="", metavar="FILE", help="CA of kubelets' serving certificates")

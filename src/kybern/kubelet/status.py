@@ -100,6 +100,8 @@ def phase(pod: Object, inits: list[Object], ordinary: list[Object], facts: Facts
         return "Pending"
     if any("running" in state for state in states):
         return "Running"
+    if any("running" in status["state"] for status in _sidecar_statuses(pod, inits)):
+        return "Running"
     ends = [(s["state"].get("terminated") or s["lastState"].get("terminated") or {}) for s in ordinary]
     all_well = all(end.get("exitCode") == 0 for end in ends)
     if facts.stopped:

@@ -1,0 +1,234 @@
+"""Server-side apply: merge an applied configuration into the live object, with conflicts and removals.
+
+Source: KEP-555; API concepts, "Server-Side Apply". Messages are upstream's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from kybern.api import fieldsets, managedfields
+from kybern.api.errors import BadRequest, Conflict
+from kybern.api.fieldsets import FieldSet
+from kybern.api.managedfields import APPLY, UPDATE, Entry
+from kybern.api.patch import clone
+from kybern.api.schema import ANY, Type
+from kybern.api.types import Object
+from kybern.process.clock import clock
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_LAST_APPLIED_LIMIT = 256 * 1024
+_BEFORE_FIRST_APPLY = "before-first-apply"
+
+
+def apply(
+    live: Object | None,
+    config: Object,
+    manager: str,
+    force: bool,
+    typ: Type,
+    api_version: str,
+    subresource: str = "",
+    ignore: tuple[str, ...] = (),
+) -> Object:
+    """The object after `manager` applied `config` to `live` (None: there is none), managedFields and all; not yet
+    defaulted. `config` has passed decoding.check; `ignore` are top-level fields this way in doesn't write. Changes
+    neither. If nothing changes, the result equals `live`. Raises Conflict, BadRequest."""
+    config = {name: part for name, part in clone(config).items() if name not in ignore}
+    if config["metadata"].pop("managedFields", None):
+        raise BadRequest("metadata.managedFields must be nil")
+    _check_lists(typ, config, "", config, api_version)
+    fields = fieldsets.of_object(config, typ, fieldsets.applied, ignore)
+    base: Object = clone(live) if live is not None else {}
+    entries = managedfields.decode((base.get("metadata") or {}).pop("managedFields", None))
+    if live is not None and not entries:
+        everything = fieldsets.of_object(base, typ, fieldsets.added, ignore)
+        entries = [Entry(_BEFORE_FIRST_APPLY, UPDATE, api_version, "", clock.stamp(), everything)]
+    own = Entry(manager, APPLY, api_version, subresource, clock.stamp(), fields)
+    previous = next((entry for entry in entries if entry.identity == own.identity), None)
+    others = [entry for entry in entries if entry is not previous]
+    merged = _merge(typ, clone(base), config)
+    if previous:
+        merged = _prune(typ, merged, previous.fields, fields, others)
+    changed, removed = fieldsets.compare(typ, base, merged, ignore)
+    _settle_conflicts(others, changed, removed, force)
+    _keep_last_applied(merged, base, config, manager, api_version)
+    if previous and live is not None and not changed and not removed and previous.fields == fields:
+        own.time = previous.time
+    merged["metadata"]["managedFields"] = managedfields.encode([*others, own])
+    return merged
+
+
+def undeclared_fields(config: Object, paths: Sequence[str]) -> BadRequest:
+    """The error for a configuration with fields (as decoding.check gives them) that its type doesn't have."""
+    said = [f".{path}: field not declared in schema" for path in paths]
+    return _typed_error(config, str(config.get("apiVersion")), said)
+
+
+def _typed_error(config: Object, api_version: str, said: list[str]) -> BadRequest:
+    metadata = config.get("metadata") or {}
+    name = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}"
+    text = said[0] if len(said) == 1 else "errors:\n" + "\n".join(f"  {one}" for one in said)
+    gvk = f"{api_version}, Kind={config.get('kind')}"
+    return BadRequest(f"failed to create typed patch object ({name}; {gvk}): {text}")
+
+
+def _check_lists(typ: Type, value: Any, path: str, config: Object, api_version: str) -> None:
+    """Items of keyed lists must have their keys, each once."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if isinstance(part, (dict, list)):
+                _check_lists(typ.child(name), part, f"{path}.{name}", config, api_version)
+    elif isinstance(value, list) and typ.shape == "list" and typ.list_type != "atomic":
+        seen = set()
+        for i, item in enumerate(value):
+            if typ.list_type == "map":
+                defaults = typ.items.defaults if typ.items else {}
+                missing = [key for key in typ.map_keys if key not in item and key not in defaults]
+                if len(missing) == len(typ.map_keys):
+                    said = f'associative list with keys has an element that omits key field "{missing[0]}"'
+                    text = f"{path}: element {i}: {said} (and doesn't have default value)"
+                    raise _typed_error(config, api_version, [text])
+                _check_lists(typ.items or ANY, item, f"{path}[{i}]", config, api_version)
+            key = fieldsets.item_key(typ, item)
+            if key in seen:
+                said = f"duplicate entries for key {fieldsets.path_text((key,))}"
+                raise _typed_error(config, api_version, [f"{path}: {said}"])
+            seen.add(key)
+
+
+# Merging.
+
+
+def _merge(typ: Type, live: Any, config: Any) -> Any:
+    """`config` laid over `live`, which may be changed."""
+    if typ.atomic or typ.shape == "any":
+        return config
+    if isinstance(live, dict) and isinstance(config, dict):
+        for name, part in config.items():
+            live[name] = _merge(typ.child(name), live[name], part) if name in live else part
+        return live
+    if isinstance(live, list) and isinstance(config, list) and typ.shape == "list":
+        return _merge_lists(typ, live, config)
+    return config
+
+
+def _merge_lists(typ: Type, live: list[Any], config: list[Any]) -> list[Any]:
+    """Items of both, the shared ones in config's order, each live-only item behind the one it was behind."""
+    mine = {fieldsets.item_key(typ, item): item for item in config}
+    theirs = {fieldsets.item_key(typ, item): item for item in live}
+    ours, left, done = list(mine), list(theirs), set()
+    result = []
+    i = j = 0
+    while i < len(left) or j < len(ours):
+        if i < len(left) and (left[i] not in mine or left[i] in done):
+            if left[i] not in done:
+                result.append(theirs[left[i]])
+            i += 1
+            continue
+        key = ours[j]
+        j += 1
+        done.add(key)
+        both = typ.list_type == "map" and key in theirs
+        result.append(_merge(typ.items or ANY, theirs[key], mine[key]) if both else mine[key])
+    return result
+
+
+# Removing what is no longer applied.
+
+
+def _prune(typ: Type, merged: Object, last: FieldSet, fields: FieldSet, others: list[Entry]) -> Object:
+    keep = fields
+    for entry in others:
+        keep = fieldsets.union(keep, entry.fields)
+    gone = fieldsets.subtract(last, fields)
+    pruned = _remove(typ, merged, gone, keep)
+    assert isinstance(pruned, dict)
+    return pruned
+
+
+def _remove(typ: Type, value: Any, gone: FieldSet, keep: FieldSet) -> Any:
+    """`value` without the members of `gone`, sparing what has anything in `keep`; None if nothing is left of it."""
+    if isinstance(value, dict):
+        for key, node in gone.items():
+            name = key[2:]
+            if key == "." or name not in value:
+                continue
+            left = None
+            if key in keep or not fieldsets.is_member(node):
+                left = _remove(typ.child(name), value[name], node, keep.get(key, {})) if node else value[name]
+            if left is None:
+                del value[name]
+            else:
+                value[name] = left
+        return value or None
+    if isinstance(value, list) and typ.shape == "list":
+        kept = []
+        for item in value:
+            key = fieldsets.item_key(typ, item)
+            node = gone.get(key)
+            if node is not None:
+                if key not in keep and fieldsets.is_member(node):
+                    continue
+                item = _remove(typ.items or ANY, item, node, keep.get(key, {}))
+            kept.append(item)
+        return kept or None
+    return value
+
+
+# Conflicts.
+
+
+def _settle_conflicts(others: list[Entry], changed: FieldSet, removed: FieldSet, force: bool) -> None:
+    """Take what changed from its other owners if `force`, else raise Conflict."""
+    conflicts = []
+    for entry in others:
+        common = fieldsets.intersect(entry.fields, changed)
+        if common and not force:
+            conflicts += [(entry, fieldsets.path_text(path)) for path in fieldsets.members(common)]
+    if conflicts:
+        raise _conflict(conflicts)
+    for entry in others:
+        entry.fields = fieldsets.subtract(fieldsets.subtract(entry.fields, changed), removed)
+
+
+def _who(entry: Entry) -> str:
+    text = f'"{entry.manager}"'
+    if entry.subresource:
+        text += f' with subresource "{entry.subresource}"'
+    return f"{text} using {entry.api_version}" if entry.operation == UPDATE else text
+
+
+def _conflict(conflicts: list[tuple[Entry, str]]) -> Conflict:
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {_who(entry)}", "field": path}
+        for entry, path in conflicts
+    ]
+    if len(conflicts) == 1:
+        said = f"Apply failed with 1 conflict: conflict with {_who(conflicts[0][0])}: {conflicts[0][1]}"
+    else:
+        by_manager: dict[str, list[str]] = {}
+        for entry, path in conflicts:
+            by_manager.setdefault(_who(entry), []).append(path)
+        lines = []
+        for manager in sorted(by_manager):
+            lines += [f"conflicts with {manager}:", *(f"- {path}" for path in by_manager[manager])]
+        text = "\n".join(lines)
+        said = f"Apply failed with {len(conflicts)} conflicts: {text}"
+    return Conflict(said, details={"causes": causes})
+
+
+def _keep_last_applied(merged: Object, live: Object, config: Object, manager: str, api_version: str) -> None:
+    """Keep kubectl's own record of what it applied true, where there is one, so that plain `kubectl apply` can go on."""
+    annotations = (live.get("metadata") or {}).get("annotations") or {}
+    if manager != "kubectl" or LAST_APPLIED not in annotations:
+        return
+    said = clone(config)
+    said["apiVersion"] = api_version
+    (said["metadata"].get("annotations") or {}).pop(LAST_APPLIED, None)
+    text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+    if len(text) <= _LAST_APPLIED_LIMIT:
+        merged["metadata"].setdefault("annotations", {})[LAST_APPLIED] = text
