@@ -119,6 +119,10 @@ class Resource:
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
         """Rules between old and new: immutable fields. `validate` has run already."""
 
+    def validate_part(self, subresource: str, obj: Object, old: Object, errors: Errors) -> None:
+        """Rules for writes through a subresource (not `status`) that shows the whole object and writes a part of it."""
+        self.validate_update(obj, old, errors)
+
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         """Rules for writes through the status subresource."""
 

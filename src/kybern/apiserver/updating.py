@@ -142,7 +142,10 @@ class Update:
             resource.validate_status(stored, old, errors)
         elif stored != old:
             resource.validate(stored, errors)
-            resource.validate_update(stored, old, errors)
+            if self.subresource:
+                resource.validate_part(self.subresource, stored, old, errors)
+            else:
+                resource.validate_update(stored, old, errors)
         if errors:
             raise Invalid.of(resource.kind, resource.group, stored["metadata"]["name"], errors)
 

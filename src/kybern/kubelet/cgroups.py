@@ -9,14 +9,14 @@ from pathlib import Path
 
 from kybern.api import quantity
 from kybern.api.types import Object
-from kybern.kubelet import resources
+from kybern.api.core.qos import qos_class
 
 ROOT = Path("/sys/fs/cgroup")
 
 
 def parent(cgroup_root: str, pod: Object) -> str:
     """The pod's group, as the runtime wants it: `/kubepods/burstable/pod<uid>`."""
-    qos = resources.qos_class(pod)
+    qos = qos_class(pod)
     tier = "" if qos == "Guaranteed" else f"/{qos.lower()}"
     return f"{cgroup_root.rstrip('/')}/kubepods{tier}/pod{pod['metadata']['uid']}"
 

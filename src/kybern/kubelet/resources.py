@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kybern.api import quantity
+from kybern.api.core.qos import qos_class
 from kybern.api.types import Object
 from kybern.kubelet.runtime._generated import cri_pb2 as cri
 
@@ -31,24 +32,6 @@ def requests(container: Object) -> Object:
 
 def limits(container: Object) -> Object:
     return (container.get("resources") or {}).get("limits") or {}
-
-
-def _positive(amounts: Object) -> dict[str, int]:
-    kinds = {kind: quantity.milli(amounts[kind]) for kind in ("cpu", "memory") if kind in amounts}
-    return {kind: amount for kind, amount in kinds.items() if amount > 0}
-
-
-def qos_class(pod: Object) -> str:
-    """Guaranteed, Burstable or BestEffort."""
-    guaranteed, any_set = True, False
-    for container in containers(pod):
-        asked, bounded = _positive(requests(container)), _positive(limits(container))
-        any_set = any_set or bool(asked or bounded)
-        if set(bounded) != {"cpu", "memory"} or asked != bounded:
-            guaranteed = False
-    if not any_set:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
 
 
 def shares(milli_cpu: int) -> int:

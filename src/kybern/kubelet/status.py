@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kybern.api.core.qos import qos_class
 from kybern.api.types import Object
 from kybern.kubelet import container_status as containers
-from kybern.kubelet.resources import qos_class
 from kybern.kubelet.runtime.state import PodState
 from kybern.kubelet.sync import is_sidecar, restart_policy
 from kybern.process.clock import format_time
