@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 from kybern.api import quantity
-from kybern.api.types import Object
 from kybern.api.core.qos import qos_class
+from kybern.api.types import Object
+from kybern.kubelet import resources
 
 ROOT = Path("/sys/fs/cgroup")
 

@@ -144,5 +144,5 @@ def _resized(new: Object, old: Object) -> Object:
 
 
 def _container_resized(new: Object, old: Object) -> Object:
-    kept = {name: new[name] for name in ("resources", "resizePolicy") if name in new}
+    kept: Object = {name: new[name] for name in ("resources", "resizePolicy") if name in new}
     return {**old, **kept}
