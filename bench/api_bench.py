@@ -83,7 +83,9 @@ async def measure(server: Server, pods: int) -> Figures:
         connector=connector, headers=server.headers, read_bufsize=2**20, timeout=timeout
     ) as session:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench"}}
-        for path, body in (("/api/v1/namespaces", namespace), (PODS, pod("one"))):
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        accounts = PODS.replace("/pods", "/serviceaccounts")
+        for path, body in (("/api/v1/namespaces", namespace), (accounts, account), (PODS, pod("one"))):
             async with session.post(server.url + path, json=body) as answer:
                 answer.raise_for_status()
         figures["idle_mib"] = rss(server.pid)
