@@ -22,7 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "proxy": ("kybern.proxy.command", "run the service proxy"),
     "dns": ("kybern.dns.command", "run the cluster DNS server"),
 }
-"""name -> (module with `add_flags(parser)` and `async run(args) -> int | None`, one line of help)."""
+"""name -> (module with `add_flags(parser)` and `async run(args) -> int | None`, one line of help). A module that hands
+arguments on to another program has `arrange(argv)` as well, which sets those apart with a `--`."""
 
 
 def usage() -> str:
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     module.add_flags(parser)
     from kybern.process.daemon import launch
 
-    return launch(module.run, parser.parse_args(argv[1:]))
+    arrange = getattr(module, "arrange", list)
+    return launch(module.run, parser.parse_args(arrange(argv[1:])))
 
 
 if __name__ == "__main__":

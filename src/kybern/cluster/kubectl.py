@@ -16,6 +16,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what kubectl is given")
 
 
+def arrange(argv: list[str]) -> list[str]:
+    """All but a leading --data-dir or --help is for kubectl, flags too."""
+    own = 0
+    if argv and argv[0].startswith("--data-dir"):
+        own = 1 if "=" in argv[0] else 2
+    elif argv in (["-h"], ["--help"]):
+        own = 1
+    return [*argv[:own], "--", *argv[own:]]
+
+
 async def run(args: argparse.Namespace) -> int:
     kubectl = shutil.which("kubectl")
     if not kubectl:
@@ -24,4 +34,4 @@ async def run(args: argparse.Namespace) -> int:
     if not path.exists():
         raise OperatorError(f"there is no cluster in {args.data_dir}; `kybern up` makes one")
     sys.stdout.flush()
-    os.execv(kubectl, [kubectl, f"--kubeconfig={path}", *args.arguments])
+    os.execv(kubectl, [kubectl, f"--kubeconfig={path}", *args.arguments[1:]])
