@@ -118,3 +118,9 @@ def test_the_readme_names_real_make_targets_and_files() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", readme)
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_flow_names_real_files() -> None:
+    named = re.findall(r"`([a-z0-9_/]+(?:\.py|/))`", (ROOT / "docs" / "flow.md").read_text())
+    assert len(named) > 30
+    assert not [path for path in named if not (SRC / path).exists() and not (ROOT / path).exists()]
