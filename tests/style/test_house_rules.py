@@ -123,4 +123,4 @@ def test_the_readme_names_real_make_targets_and_files() -> None:
 def test_the_flow_names_real_files() -> None:
     named = re.findall(r"`([a-z0-9_/]+(?:\.py|/))`", (ROOT / "docs" / "flow.md").read_text())
     assert len(named) > 30
-    assert not [path for path in named if not (SRC / path).exists() and not (ROOT / path).exists()]
+    assert not [path for path in named if not (ROOT / "src" / "kybern" / path).exists() and not (ROOT / path).exists()]
