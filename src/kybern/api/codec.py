@@ -66,6 +66,8 @@ def _json_problem(body: bytes, error: orjson.JSONDecodeError) -> str:
         return "unexpected end of JSON input"
     try:
         json.loads(text)
+    except RecursionError:
+        return "exceeded max depth"
     except json.JSONDecodeError as problem:
         rest = text[problem.pos :].lstrip()
         if not rest:
@@ -143,7 +145,7 @@ def duplicates(body: bytes) -> list[str]:
     found: list[str] = []
     try:
         tree = json.loads(body, object_pairs_hook=_Pairs)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     _repeated(tree, "", found)
     return found

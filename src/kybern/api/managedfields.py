@@ -83,7 +83,10 @@ def on_create(
     `ignore` are top-level fields that this way in doesn't write (status)."""
     fields = fieldsets.of_object(obj, typ, fieldsets.added, ignore)
     entry = Entry(manager, UPDATE, api_version, subresource, clock.stamp(), fields)
-    obj["metadata"]["managedFields"] = encode([entry])
+    if entries := encode([entry]):
+        obj["metadata"]["managedFields"] = entries
+    else:
+        obj["metadata"].pop("managedFields", None)
 
 
 def on_update(
@@ -100,7 +103,7 @@ def on_update(
     given = metadata.get("managedFields")
     if given == [] or given == [{}]:
         # The documented way to have them forgotten.
-        metadata["managedFields"] = []
+        metadata.pop("managedFields")
         return
     current = given or before
     if not current:
