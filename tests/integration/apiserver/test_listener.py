@@ -1,0 +1,78 @@
+"""What the listener does with connections, over real sockets."""
+
+import asyncio
+
+import pytest
+
+from kybern.apiserver.limits import MAX_BODY
+from kybern.apiserver.server import Server
+from kybern.testing.cluster import InProcessCluster
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture
+async def server():
+    async with InProcessCluster(nodes=0, scheduler=False) as cluster:
+        listener = Server(cluster.app)
+        port = await listener.start("127.0.0.1", 0, None)
+        yield port, cluster._tokens["admin"]
+        await listener.close(0.1)
+
+
+def request(token, method="GET", path="/version", body=b"", extra=""):
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{extra}"
+    if body:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+async def read_answer(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+    return int(lines[0].split()[1]), await reader.readexactly(int(headers["content-length"]))
+
+
+async def test_requests_may_be_sent_ahead_and_are_answered_in_order(server):
+    port, token = server
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request(token) + request(token, path=f"{MAPS}/none") + request(token, path="/livez"))
+    answers = [await read_answer(reader) for _ in range(3)]
+    assert [code for code, _ in answers] == [200, 404, 200]
+    assert answers[2][1] == b"ok"
+    writer.close()
+
+
+async def test_a_body_of_more_than_three_mebibytes_is_refused(server):
+    port, token = server
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request(token, "POST", MAPS, b"x" * (MAX_BODY + 1)))
+    code, body = await read_answer(reader)
+    assert code == 413
+    assert b"RequestEntityTooLarge" in body
+    writer.close()
+
+
+async def test_a_chunked_body_is_put_together(server):
+    port, token = server
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request(token, "POST", MAPS, extra="Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n"))
+    for piece in (b'{"kind":"ConfigMap","apiVersion":"v1",', b'"metadata":{"name":"pieces"}}'):
+        writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        await asyncio.sleep(0)
+    writer.write(b"0\r\n\r\n")
+    assert (await read_answer(reader))[0] == 201
+    writer.close()
+
+
+async def test_what_is_not_http_is_refused_and_the_next_client_served(server):
+    port, token = server
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 400")
+    writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request(token))
+    assert (await read_answer(reader))[0] == 200
+    writer.close()
