@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from kybern.apiserver import asgi
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
+from kybern.apiserver.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class App:
         self.limits = {False: 0, True: 0}
         """How many requests are served at a time: writes (True) and others (False); 0 is no limit."""
         self.running = {False: 0, True: 0}
+        self.telemetry = Telemetry(self)
         self.services: dict[str, Any] = {}
         """What parts leave for others to find: "tokens" (issuer), "kubelet" (client), ..."""
 

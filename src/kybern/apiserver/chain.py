@@ -20,7 +20,7 @@ from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
 from kybern.apiserver.authz.base import require
 from kybern.apiserver.request import ANONYMOUS, Request, Response, UserInfo, status_response
-from kybern.process.clock import new_uid
+from kybern.process.clock import monotonic, new_uid
 from kybern.store.base import StoreUnavailable
 
 LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
@@ -32,7 +32,17 @@ log = logging.getLogger(__name__)
 
 async def serve(app: App, request: Request) -> Response:
     """Answer; never raises but for cancellation."""
+    began = monotonic()
     asked = request.info = info.parse(request)
+    response = await _limited(app, request)
+    # Paths of nothing would make label values without end.
+    if request.resource is not None and not (asked.subresource and response.status == 404):
+        app.telemetry.count(asked, response.status, monotonic() - began)
+    return response
+
+
+async def _limited(app: App, request: Request) -> Response:
+    asked = request.info
     if asked.verb == "watch" or asked.subresource in LONG_RUNNING:
         return await _answer(app, request)
     writes = request.method not in ("GET", "HEAD")

@@ -43,7 +43,7 @@ async def _version(app: App, request: Request) -> Response:
 
 
 async def _metrics(app: App, request: Request) -> Response:
-    return Response(200, metrics.page(), metrics.CONTENT_TYPE)
+    return Response(200, metrics.page() + app.telemetry.page(), metrics.CONTENT_TYPE)
 
 
 async def _index(app: App, request: Request) -> Response:

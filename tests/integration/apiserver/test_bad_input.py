@@ -13,7 +13,7 @@ JSON = "application/json"
 @pytest.fixture(scope="module")
 async def server():
     async with InProcessCluster(nodes=0, scheduler=False) as made:
-        await made.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "there", "namespace": "default"}})
+        await made.create({**config_map(), "metadata": {"name": "there", "namespace": "default"}})
         yield made
 
 
@@ -51,7 +51,8 @@ CASES = {
     "no name": ("POST", MAPS, {**config_map(), "metadata": {}}, JSON, 422, "Invalid"),
     "too long a name": ("POST", MAPS, {**config_map(), "metadata": {"name": "a" * 254}}, JSON, 422, "Invalid"),
     "another namespace": (
-        "POST", MAPS, {**config_map(), "metadata": {"name": "new", "namespace": "kube-system"}}, JSON, 400, "BadRequest",
+        "POST", MAPS, {**config_map(), "metadata": {"name": "new", "namespace": "kube-system"}}, JSON, 400,
+        "BadRequest",
     ),
     "no such namespace": ("POST", MAPS.replace("default", "none"), config_map(), JSON, 404, "NotFound"),
     "exists": ("POST", MAPS, {**config_map(), "metadata": {"name": "there"}}, JSON, 409, "AlreadyExists"),
@@ -76,7 +77,8 @@ CASES = {
         "PATCH", f"{MAPS}/there", {"data": {"a": 1}}, "application/merge-patch+json", 400, "BadRequest",
     ),
     "patch of a missing path": (
-        "PATCH", f"{MAPS}/there", [{"op": "remove", "path": "/data/none"}], "application/json-patch+json", 422, "Invalid",
+        "PATCH", f"{MAPS}/there", [{"op": "remove", "path": "/data/none"}], "application/json-patch+json", 422,
+        "Invalid",
     ),
     "apply without a manager": ("PATCH", f"{MAPS}/there", config_map(), "application/apply-patch+yaml", 422, "Invalid"),
     "bad label selector": ("GET", f"{MAPS}?labelSelector=a%3D%3D%3Db", b"", JSON, 400, "BadRequest"),

@@ -76,3 +76,20 @@ async def test_what_is_not_http_is_refused_and_the_next_client_served(server):
     writer.write(request(token))
     assert (await read_answer(reader))[0] == 200
     writer.close()
+
+
+async def test_metrics_count_requests(server):
+    port, token = server
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for path in (MAPS, f"{MAPS}/none", "/apis/none/v1/nothing", "/metrics"):
+        writer.write(request(token, path=path))
+    answers = [await read_answer(reader) for _ in range(4)]
+    page = answers[3][1].decode()
+    read = 'version="v1"} 1.0'
+    counted = [line for line in page.splitlines() if line.startswith("apiserver_request_total") and line.endswith(read)]
+    mine = [line for line in counted if 'resource="configmaps"' in line]
+    assert any('code="200"' in line and 'verb="LIST"' in line for line in mine)
+    assert any('code="404"' in line and 'verb="GET"' in line for line in mine)
+    assert 'resource="nothing"' not in page
+    assert 'apiserver_request_duration_seconds_bucket{' in page
+    writer.close()
