@@ -14,9 +14,10 @@ Recorder = Callable[[Object, str, str, str, str], None]
 
 
 def log_only(obj: Object, type_: str, reason: str, message: str, field_path: str) -> None:
-    """A recorder for a kubelet without an API server."""
-    name = obj["metadata"]["name"] if "metadata" in obj else obj.get("name", "")
-    log.info("event: %s %s %s %s: %s", name, field_path, type_, reason, message)
+    """Into the log only: `default/web spec.containers{web}: Started: Container started`."""
+    meta = obj.get("metadata") or obj
+    name = "/".join(part for part in (meta.get("namespace"), meta.get("name")) if part)
+    log.info("%s: %s: %s", f"{name} {field_path}".rstrip(), reason, message)
 
 
 def field_path(pod: Object, container: str) -> str:

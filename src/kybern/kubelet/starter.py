@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 
-from kybern.api.types import Object
+from kybern.api.types import Object, key_of
 from kybern.kubelet import cgroups, hooks, resources
 from kybern.kubelet.container_status import Waiting
 from kybern.kubelet.environment import ConfigError
@@ -56,6 +56,7 @@ async def create_sandbox(host: Host, events: PodEvents, pod: Object, attempt: in
         events.pod("Warning", "FailedCreatePodSandBox", message)
         raise SandboxFailed(message) from error
     ips = tuple(ip for ip in (status.network.ip, *(more.ip for more in status.network.additional_ips)) if ip)
+    log.info("%s: sandbox and network ready: %s", key_of(pod), ", ".join(ips) or "the host's network")
     return Sandbox(id, attempt, True, status.created_at / 1e9, ips)
 
 

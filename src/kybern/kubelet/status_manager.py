@@ -39,6 +39,8 @@ class StatusManager:
         """Send the last status, then delete the pod from the API: nothing of it runs any more."""
         uid = pod["metadata"]["uid"]
         self._final.add(uid)
+        # A pod that had ended before this kubelet began may have nothing new to report.
+        self._wanted.setdefault(uid, (pod, pod.get("status") or {}))
         self._queue.add(uid)
 
     def resend(self, uid: str) -> None:
