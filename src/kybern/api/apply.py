@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from kybern.api import fieldsets, managedfields
-from kybern.api.errors import BadRequest, Conflict
+from kybern.api.errors import BadRequest, Conflict, Unclassified
 from kybern.api.fieldsets import FieldSet
 from kybern.api.managedfields import APPLY, UPDATE, Entry
 from kybern.api.patch import clone
@@ -36,7 +36,7 @@ def apply(
 ) -> Object:
     """The object after `manager` applied `config` to `live` (None: there is none), managedFields and all; not yet
     defaulted. `config` has passed decoding.check; `ignore` are top-level fields this way in doesn't write. Changes
-    neither. If nothing changes, the result equals `live`. Raises Conflict, BadRequest."""
+    neither. If nothing changes, the result equals `live`. Raises Conflict, BadRequest, Unclassified (of a wrong type)."""
     config = {name: part for name, part in clone(config).items() if name not in ignore}
     if config["metadata"].pop("managedFields", None):
         raise BadRequest("metadata.managedFields must be nil")
@@ -50,7 +50,7 @@ def apply(
     own = Entry(manager, APPLY, api_version, subresource, clock.stamp(), fields)
     previous = next((entry for entry in entries if entry.identity == own.identity), None)
     others = [entry for entry in entries if entry is not previous]
-    merged = _merge(typ, clone(base), config)
+    merged: Object = _merge(typ, clone(base), config)
     if previous:
         merged = _prune(typ, merged, previous.fields, fields, others)
     changed, removed = fieldsets.compare(typ, base, merged, ignore)
@@ -62,18 +62,18 @@ def apply(
     return merged
 
 
-def undeclared_fields(config: Object, paths: Sequence[str]) -> BadRequest:
+def undeclared_fields(config: Object, paths: Sequence[str]) -> Unclassified:
     """The error for a configuration with fields (as decoding.check gives them) that its type doesn't have."""
     said = [f".{path}: field not declared in schema" for path in paths]
     return _typed_error(config, str(config.get("apiVersion")), said)
 
 
-def _typed_error(config: Object, api_version: str, said: list[str]) -> BadRequest:
+def _typed_error(config: Object, api_version: str, said: list[str]) -> Unclassified:
     metadata = config.get("metadata") or {}
     name = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}"
     text = said[0] if len(said) == 1 else "errors:\n" + "\n".join(f"  {one}" for one in said)
     gvk = f"{api_version}, Kind={config.get('kind')}"
-    return BadRequest(f"failed to create typed patch object ({name}; {gvk}): {text}")
+    return Unclassified(f"failed to create typed patch object ({name}; {gvk}): {text}")
 
 
 def _check_lists(typ: Type, value: Any, path: str, config: Object, api_version: str) -> None:
@@ -92,12 +92,13 @@ def _check_lists(typ: Type, value: Any, path: str, config: Object, api_version: 
                     said = f'associative list with keys has an element that omits key field "{missing[0]}"'
                     text = f"{path}: element {i}: {said} (and doesn't have default value)"
                     raise _typed_error(config, api_version, [text])
-                _check_lists(typ.items or ANY, item, f"{path}[{i}]", config, api_version)
             key = fieldsets.item_key(typ, item)
+            where = fieldsets.path_text((key,))
             if key in seen:
-                said = f"duplicate entries for key {fieldsets.path_text((key,))}"
-                raise _typed_error(config, api_version, [f"{path}: {said}"])
+                raise _typed_error(config, api_version, [f"{path}: duplicate entries for key {where}"])
             seen.add(key)
+            if typ.list_type == "map":
+                _check_lists(typ.items or ANY, item, f"{path}{where}", config, api_version)
 
 
 # Merging.

@@ -6,7 +6,8 @@
     ├── Forbidden 403           ├── Expired 410            ├── InternalError 500
     ├── NotFound 404            ├── Gone 410               ├── ServiceUnavailable 503
     ├── MethodNotSupported 405  ├── RequestTooLarge 413    └── Timeout 504 (ServerTimeout: retry after)
-    ├── NotAcceptable 406       └── UnsupportedMediaType 415
+    ├── NotAcceptable 406       ├── UnsupportedMediaType 415
+    └── Unclassified 500
 
 Servers raise them; clients get the same classes back through `from_status`.
 Source: API reference, Status v1 meta; the message shapes are upstream's.
@@ -167,6 +168,12 @@ class InternalError(APIError):
     code, reason = 500, "InternalError"
 
 
+class Unclassified(APIError):
+    """What upstream answers with code 500 and no reason."""
+
+    reason = ""
+
+
 class ServiceUnavailable(APIError):
     code, reason = 503, "ServiceUnavailable"
 
@@ -183,7 +190,7 @@ def _tree(cls: type[APIError]) -> list[type[APIError]]:
     return [cls, *(leaf for sub in cls.__subclasses__() for leaf in _tree(sub))]
 
 
-_BY_REASON: dict[str, type[APIError]] = {cls.reason: cls for cls in _tree(APIError)}
+_BY_REASON: dict[str, type[APIError]] = {cls.reason: cls for cls in _tree(APIError) if cls.reason}
 _BY_CODE: dict[int, type[APIError]] = {
     400: BadRequest, 401: Unauthorized, 403: Forbidden, 404: NotFound, 405: MethodNotSupported, 406: NotAcceptable,
     409: Conflict, 410: Expired, 413: RequestTooLarge, 415: UnsupportedMediaType, 422: Invalid, 429: TooManyRequests,

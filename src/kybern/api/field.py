@@ -24,7 +24,9 @@ _TEXT = {
     "FieldValueTypeInvalid": "Invalid value",
     "InternalError": "Internal error",
 }
-_NO_VALUE = {"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "FieldValueTooMany", "InternalError"}
+OMITTED = object()
+"""The value of an error that shows none."""
+_NO_VALUE = {"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class FieldError:
     def body(self) -> str:
         """The message without the path."""
         text = _TEXT[self.type]
-        if self.type not in _NO_VALUE:
+        if self.type not in _NO_VALUE and self.value is not OMITTED:
             text += f": {shown(self.value)}"
         return f"{text}: {self.detail}" if self.detail else text
 

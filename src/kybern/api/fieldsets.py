@@ -35,7 +35,8 @@ _STRIPPED_META = frozenset(
 def added(typ: Type, value: Any) -> FieldSet:
     """The set of a value that a write brought in: every part of it, the collections themselves too."""
     if typ.added is None:
-        typ.added = lambda part: typ.added(part)
+        # Types recur: whoever builds this one meanwhile gets a way to the finished builder.
+        typ.added = lambda part: typ.added(part)  # type: ignore[misc]
         typ.added = _builder(typ, added, whole=True)
     built: FieldSet = typ.added(value)
     return built
@@ -44,7 +45,8 @@ def added(typ: Type, value: Any) -> FieldSet:
 def applied(typ: Type, value: Any) -> FieldSet:
     """The set of a value that someone applied: its leaves, and its lists' items."""
     if typ.applied is None:
-        typ.applied = lambda part: typ.applied(part)
+        # Types recur: whoever builds this one meanwhile gets a way to the finished builder.
+        typ.applied = lambda part: typ.applied(part)  # type: ignore[misc]
         typ.applied = _builder(typ, applied, whole=False)
     built: FieldSet = typ.applied(value)
     return built
@@ -62,7 +64,7 @@ def of_object(obj: Object, typ: Type, build: Callable[[Type, Any], FieldSet], ig
             if not value:
                 continue
         part = build(typ.child(name), value)
-        if part and name in _ALWAYS_THERE:
+        if part and name in _ALWAYS_THERE and (name == "metadata" or not typ.custom):
             part = {key: node for key, node in part.items() if key != "."}
             if not part:
                 continue
@@ -87,7 +89,7 @@ def _is_leaf(typ: Type) -> bool:
 
 def _struct_builder(typ: Type, build: Callable[[Type, Any], FieldSet], whole: bool) -> Builder:
     table: dict[str, tuple[str, Type | None, bool]] = {
-        name: (f"f:{name}", None if _is_leaf(field) else field, name in _ALWAYS_THERE)
+        name: (f"f:{name}", None if _is_leaf(field) else field, name in _ALWAYS_THERE and not typ.custom)
         for name, field in typ.fields.items()
     }
     entry_of = table.get
@@ -213,7 +215,7 @@ def _compare_dicts(typ: Type, old: Object, new: Object) -> tuple[FieldSet, Field
     for name, part in new.items():
         if name not in old:
             node = added(typ.child(name), part)
-            if name in _ALWAYS_THERE and typ.shape == "struct":
+            if name in _ALWAYS_THERE and typ.shape == "struct" and not typ.custom:
                 node = {key: below for key, below in node.items() if key != "."}
             changed[f"f:{name}"] = node
         elif old[name] != part or isinstance(part, bool) is not isinstance(old[name], bool):

@@ -26,11 +26,12 @@ class SchemaUnavailable(Exception):
 
 class Type:
     """One node of the model. `shape` is "struct", "map", "list", "object" (any dict), "any", or a leaf: "string",
-    "bool", "int32", "int64", "number", "quantity", "int-or-string", "time", "micro-time", "bytes"."""
+    "bool", "int32", "int64", "number", "quantity", "int-or-string", "time", "micro-time", "bytes"; or "deduced": free
+    content, whose objects are owned field by field."""
 
     __slots__ = (
-        "added", "applied", "defaults", "fast", "fields", "go", "items", "keep_unknown", "list_type", "map_keys", "map_type", "merge_key",
-        "patch_strategy", "shape",
+        "added", "applied", "custom", "defaults", "fast", "fields", "go", "items", "keep_unknown", "list_type",
+        "map_keys", "map_type", "merge_key", "patch_strategy", "shape",
     )  # fmt: skip
 
     def __init__(self, shape: str, go: str) -> None:
@@ -55,6 +56,8 @@ class Type:
         """Defaults of a struct's fields that list-map keys may leave out."""
         self.keep_unknown = False
         """Whether a struct may have fields beyond `fields` (a CRD's x-kubernetes-preserve-unknown-fields)."""
+        self.custom = False
+        """Whether it is part of a custom kind, where no field is there by itself."""
         self.added: Any = None
         self.applied: Any = None
         """fieldsets.py's compiled builders."""
@@ -76,7 +79,9 @@ class Type:
     def child(self, name: str) -> Type:
         """The type of a field or map value; ANY where the model doesn't know it."""
         if self.shape == "struct":
-            return self.fields.get(name, ANY)
+            return self.fields.get(name, DEDUCED if self.keep_unknown else ANY)
+        if self.shape == "deduced":
+            return self
         return self.items or ANY if self.shape == "map" else ANY
 
 
@@ -86,6 +91,7 @@ def leaf(shape: str, go: str = "") -> Type:
 
 
 ANY = leaf("any", "interface {}")
+DEDUCED = leaf("deduced", "interface {}")
 STRING = leaf("string")
 BOOL = leaf("bool")
 INT32 = leaf("int32")

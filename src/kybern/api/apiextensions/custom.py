@@ -1,0 +1,208 @@
+"""The kind that a CustomResourceDefinition makes: a Resource like any other, with the definition's schema for rules.
+
+structural.py prunes and defaults, values.py and rules.py validate, printer.py has the columns. Versions differ in their
+schemas only: with the strategy None an object is converted by its apiVersion.
+Source: API reference, CustomResourceDefinition v1 apiextensions.k8s.io.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from kybern.api.apiextensions import jsonpath, printer, rules, structural, values
+from kybern.api.apiextensions.customresourcedefinition import storage_version
+from kybern.api.cells import at
+from kybern.api.errors import Invalid
+from kybern.api.field import Errors, FieldError
+from kybern.api.patch import clone
+from kybern.api.resource import Column, Resource, Scale
+from kybern.api.schema import Type
+from kybern.api.types import Object
+
+_UNCHECKED = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
+    "validation"
+)
+_BLOCKING = frozenset(
+    ("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid")
+)
+_PATH_PART = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
+
+
+class CustomResource(Resource):
+    """The kind of a CRD whose names are accepted."""
+
+    custom = True
+
+    def __init__(self, crd: Object) -> None:
+        spec, names = crd["spec"], crd["spec"]["names"]
+        self.definition = spec
+        """The CRD's spec."""
+        self.group, self.kind, self.plural = spec["group"], names["kind"], names["plural"]
+        self.singular = names.get("singular") or self.kind.lower()
+        self.short_names = tuple(names.get("shortNames") or ())
+        self.categories = tuple(names.get("categories") or ())
+        self.namespaced = spec["scope"] == "Namespaced"
+        self._versions = {version["name"]: version for version in spec["versions"]}
+        self.versions = tuple(version["name"] for version in spec["versions"] if version.get("served"))
+        self.storage_version = storage_version(crd)
+        self.storage_prefix = f"{self.group}/{self.plural}"
+        self.schemas = {
+            name: at(version, "schema", "openAPIV3Schema") or {structural.PRESERVE: True, "type": "object"}
+            for name, version in self._versions.items()
+        }
+        """version -> openAPIV3Schema, of versions that are not served too."""
+        parts = [version.get("subresources") or {} for version in self._versions.values()]
+        self.has_status = any("status" in part for part in parts)
+        self.scale = next((_scale(part["scale"]) for part in parts if part.get("scale")), None)
+        self.columns = printer.columns(self._versions[self.stored_as])
+        self._selectable = _selectable(self._versions.values())
+        self.selectable_fields = tuple(self._selectable)
+        self._ruled = {name: rules.anywhere(schema) for name, schema in self.schemas.items()}
+        changed = (crd["metadata"].get("generation") or 1) > 1
+        self.filled_when_read = changed and any(map(structural.has_defaults, self.schemas.values()))
+        self.type_of = lru_cache(maxsize=None)(self._type_of)
+        """The type of objects of a version, for patches and field management."""
+
+    def _type_of(self, version: str) -> Type | None:
+        return structural.type_of(self.schemas[version], self.kind) if version in self.schemas else None
+
+    def columns_of(self, version: str) -> tuple[Column, ...]:
+        found = self._versions.get(version)
+        return printer.columns(found) if found else self.columns
+
+    def warnings_of(self, version: str) -> list[str]:
+        found = self._versions.get(version) or {}
+        if not found.get("deprecated"):
+            return []
+        return [found.get("deprecationWarning") or f"{self.group}/{version} {self.kind} is deprecated"]
+
+    # The request's version.
+
+    def prune(self, obj: Object, version: str) -> list[str]:
+        """Drop what the version's schema doesn't know; the paths of that. Raises BadRequest for bad metadata."""
+        return structural.prune(self.schemas[version], obj)
+
+    def to_storage(self, obj: Object) -> Object:
+        """As stored. The rules of the object's own version are looked at here, those of the stored one later.
+        Raises Invalid."""
+        version = str(obj.get("apiVersion")).rpartition("/")[2]
+        if version == self.stored_as or version not in self.schemas:
+            return self.convert(obj, self.stored_as)
+        obj = clone(obj)
+        structural.default(self.schemas[version], obj)
+        errors = Errors()
+        seen = {name: part for name, part in obj.items() if name != "status" or not self.has_status}
+        values.check(self.schemas[version], seen, errors)
+        if errors:
+            raise Invalid.of(self.kind, self.group, obj["metadata"].get("name") or "", errors)
+        return self.convert(obj, self.stored_as)
+
+    def from_storage(self, obj: Object, version: str) -> Object:
+        if version == self.stored_as and not self.filled_when_read:
+            return obj
+        found = clone(obj)
+        for name in dict.fromkeys((self.stored_as, version)):
+            if name in self.schemas:
+                metadata = found["metadata"]
+                structural.prune(self.schemas[name], found)
+                structural.default(self.schemas[name], found)
+                found["metadata"] = metadata
+        return self.convert(found, version)
+
+    # Hooks.
+
+    def default(self, obj: Object) -> None:
+        structural.default(self.schemas[self.stored_as], obj)
+
+    def validate(self, obj: Object, errors: Errors) -> None:
+        errors += self._problems(obj, None)
+
+    def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        """What was wrong before and has not changed is forgiven."""
+        errors += self._problems(obj, old)
+
+    def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
+        errors += self._problems(obj, old)
+
+    def _problems(self, obj: Object, old: Object | None) -> Errors:
+        schema, found = self.schemas[self.stored_as], Errors()
+        values.check(schema, obj, found)
+        values.check_lists(schema, obj, "", found)
+        if old is not None:
+            found = _forgiving(found, obj, old)
+        if not self._ruled[self.stored_as]:
+            return found
+        if any(error.type in _BLOCKING for error in found):
+            found.invalid(values.NOWHERE, None, _UNCHECKED)
+            return found
+        broken = Errors()
+        rules.check(schema, obj, old, broken)
+        found += broken if old is None else _forgiving(broken, obj, old)
+        return found
+
+    def selectable(self, obj: Object) -> Mapping[str, str]:
+        return {name: _text(path.find(obj)) for name, path in self._selectable.items()}
+
+    def changes_generation(self, obj: Object, old: Object) -> bool:
+        kept = {"metadata", "status"} if self.has_status else {"metadata"}
+        return any(obj.get(key) != old.get(key) for key in (obj.keys() | old.keys()) - kept)
+
+
+def _scale(said: Object) -> Scale:
+    return Scale(
+        said["specReplicasPath"].removeprefix("."),
+        said["statusReplicasPath"].removeprefix("."),
+        (said.get("labelSelectorPath") or "").removeprefix("."),
+    )
+
+
+def _selectable(versions: Any) -> dict[str, jsonpath.JSONPath]:
+    paths = [said["jsonPath"] for version in versions for said in version.get("selectableFields") or []]
+    return {path.removeprefix("."): jsonpath.compiled(path) for path in paths}
+
+
+def _text(found: list[Any]) -> str:
+    if not found or found[0] is None:
+        return ""
+    return str(found[0]).lower() if isinstance(found[0], bool) else str(found[0])
+
+
+# Ratcheting: KEP-4008.
+
+
+def _forgiving(errors: Errors, obj: Object, old: Object) -> Errors:
+    """The errors about what has changed."""
+    return Errors(error for error in errors if not _unchanged(error, obj, old))
+
+
+def _unchanged(error: FieldError, obj: Object, old: Object) -> bool:
+    """Whether the value that an error is about, or the object it is missing from, is as it was."""
+    keys = [name or int(index) for name, index in _PATH_PART.findall(error.path)]
+    if not keys or error.path == values.NOWHERE:
+        return bool(obj == old)
+    if error.type == "FieldValueRequired":
+        keys = keys[:-1]
+        if not keys:
+            return keys_of(obj) == keys_of(old)
+    new, before = _reach(obj, keys), _reach(old, keys)
+    return new is not None and bool(new == before)
+
+
+def keys_of(obj: Object) -> set[str]:
+    """The top-level fields of an object."""
+    return set(obj) - {"status"}
+
+
+def _reach(value: Any, keys: list[Any]) -> Any:
+    for key in keys:
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
