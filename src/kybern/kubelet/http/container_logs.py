@@ -8,7 +8,7 @@ from kybern.api.types import Object
 from kybern.kubelet import resources
 from kybern.kubelet.http import logs
 from kybern.kubelet.http.message import Refused, Request, Response
-from kybern.kubelet.http.served import Served
+from kybern.kubelet.http.served import Served, newest
 from kybern.process.clock import clock
 
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
@@ -27,8 +27,7 @@ async def serve(kubelet: Served, request: Request, namespace: str, pod: str, con
     specs = [*resources.containers(worker.pod), *(worker.pod["spec"].get("ephemeralContainers") or [])]
     if container not in (spec["name"] for spec in specs):
         raise Refused(404, f'container "{container}" not found in pod "{pod}"\n')
-    status = worker.status or worker.pod.get("status") or {}
-    identity = attempt(status, pod, container, previous=options.previous)
+    identity = attempt(newest(worker)["status"], pod, container, previous=options.previous)
     wanted = identity.rpartition("://")[2]
 
     def phase() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kybern.api.types import Object
 from kybern.kubelet.config import Config
-from kybern.kubelet.http.served import Served
+from kybern.kubelet.http.served import Served, newest
 
 
 def pods(kubelet: Served) -> Object:
@@ -12,7 +12,7 @@ def pods(kubelet: Served) -> Object:
     items = []
     for pod in kubelet.pods.all():
         worker = kubelet.pods.workers.get(pod["metadata"]["uid"])
-        items.append({**pod, "status": (worker.status if worker else None) or pod.get("status") or {}})
+        items.append(newest(worker) if worker else pod)
     return _list(items)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from kybern.api.types import Object
 from kybern.client.rest import Client
 from kybern.kubelet.host import Host
 from kybern.kubelet.http.message import Refused
@@ -37,6 +38,11 @@ def worker_of(kubelet: Served, namespace: str, name: str, uid: str = "") -> Work
     if worker is None:
         raise Refused(404, "pod does not exist")
     return worker
+
+
+def newest(worker: Worker) -> Object:
+    """A worker's pod with its newest status."""
+    return {**worker.pod, "status": worker.status or worker.pod.get("status") or {}}
 
 
 def running_container(kubelet: Served, worker: Worker, name: str) -> Container:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kybern.api.types import Object
 from kybern.kubelet import cgroups
-from kybern.kubelet.http.served import Served
+from kybern.kubelet.http.served import Served, newest
 from kybern.kubelet.runtime import state
 from kybern.kubelet.runtime._generated import cri_pb2 as cri
 from kybern.process.clock import clock, format_time, parse_time
@@ -133,7 +133,7 @@ class Stats:
             if worker := self._kubelet.pods.workers.get(uid):
                 usage = group_usage(cgroups.parent(host.config.cgroup_root, worker.pod))
                 known = usage if usage.cpu is not None and usage.memory is not None else _sum(list(containers.values()))
-                pods.append((worker.pod, known, containers))
+                pods.append((newest(worker), known, containers))
         node, total = node_usage()
         return Measured(clock.time(), node, total, pods)
 
