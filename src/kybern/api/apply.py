@@ -36,7 +36,7 @@ def apply(
 ) -> Object:
     """The object after `manager` applied `config` to `live` (None: there is none), managedFields and all; not yet
     defaulted. `config` has passed decoding.check; `ignore` are top-level fields this way in doesn't write. Changes
-    neither. If nothing changes, the result equals `live`. Raises Conflict, BadRequest, Unclassified (of a wrong type)."""
+    neither. If nothing changes, the result equals `live`. Raises Conflict, BadRequest, Unclassified (wrong type)."""
     config = {name: part for name, part in clone(config).items() if name not in ignore}
     if config["metadata"].pop("managedFields", None):
         raise BadRequest("metadata.managedFields must be nil")
@@ -223,7 +223,7 @@ def _conflict(conflicts: list[tuple[Entry, str]]) -> Conflict:
 
 
 def _keep_last_applied(merged: Object, live: Object, config: Object, manager: str, api_version: str) -> None:
-    """Keep kubectl's own record of what it applied true, where there is one, so that plain `kubectl apply` can go on."""
+    """Keep kubectl's own record of what it applied true, where there is one: plain `kubectl apply` can then go on."""
     annotations = (live.get("metadata") or {}).get("annotations") or {}
     if manager != "kubectl" or LAST_APPLIED not in annotations:
         return

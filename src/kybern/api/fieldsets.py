@@ -1,7 +1,7 @@
 """Sets of fields, in the form managedFields keeps them (fieldsV1), and the algebra on them.
 
-A set is a tree of dicts: `f:name` is a field, `k:{...}` a list item by its keys, `v:...` a set's item. An empty node is a
-member; a node with children is one only if it holds ".". Trees are never changed once made: they share nodes.
+A set is a tree of dicts: `f:name` is a field, `k:{...}` a list item by its keys, `v:...` a set's item. An empty node
+is a member; a node with children is one only if it holds ".". Trees are never changed once made: they share nodes.
 Source: KEP-555, "Server-side apply"; API reference, FieldsV1.
 """
 

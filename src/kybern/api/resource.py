@@ -103,6 +103,8 @@ class Resource:
     """Key segments below /registry/, upstream's; defaults to `plural`. Custom kinds have `group/plural`."""
     custom: bool = False
     """True for kinds made by a CRD."""
+    filled_when_read: bool = False
+    """Whether what is stored may lack what reads show (a CRD got defaults since): then `from_storage` always runs."""
 
     def default(self, obj: Object) -> None:
         """Fill in upstream's defaults."""
@@ -118,6 +120,12 @@ class Resource:
 
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
         """Rules between old and new: immutable fields. `validate` has run already."""
+
+    def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        """All rules for an update of the whole object: `validate` and `validate_update`. Kinds that forgive what was
+        wrong before override this."""
+        self.validate(obj, errors)
+        self.validate_update(obj, old, errors)
 
     def validate_part(self, subresource: str, obj: Object, old: Object, errors: Errors) -> None:
         """Rules for writes through a subresource (not `status`) that shows the whole object and writes a part of it."""
@@ -149,6 +157,14 @@ class Resource:
     def from_storage(self, obj: Object, version: str) -> Object:
         """Give a stored `obj` in the served `version`. Must not change `obj`."""
         return self.convert(obj, version)
+
+    def columns_of(self, version: str) -> tuple[Column, ...]:
+        """`columns`, where they depend on the served version."""
+        return self.columns
+
+    def warnings_of(self, version: str) -> list[str]:
+        """Texts for `Warning:` headers of every request in a version: that it is deprecated."""
+        return []
 
     def changes_generation(self, obj: Object, old: Object) -> bool:
         """Whether the update makes a new generation (where has_generation): any change but of metadata and status."""

@@ -17,23 +17,23 @@ INCLUDE = ("None", "Metadata", "Object")
 _NAME_DESCRIPTION = "Name must be unique within a namespace."
 
 
-def columns(resource: Resource) -> list[Column]:
-    """The columns shown for a kind, the name first."""
-    own = list(resource.columns or (AGE,))
+def columns(resource: Resource, version: str = "") -> list[Column]:
+    """The columns shown for a kind in a served version (the stored one by default), the name first."""
+    own = list(resource.columns_of(version or resource.stored_as) or (AGE,))
     if not resource.name_column:
         return own
     return [Column("Name", "string", resource.display_name, _NAME_DESCRIPTION, format="name"), *own]
 
 
-def column_definitions(resource: Resource) -> list[Object]:
+def column_definitions(shown: Iterable[Column]) -> list[Object]:
     """TableColumnDefinitions."""
     return [
         {"name": c.name, "type": c.type, "format": c.format, "description": c.description, "priority": c.priority}
-        for c in columns(resource)
+        for c in shown
     ]
 
 
-def row(resource: Resource, shown: list[Column], obj: Object, include: str = "Metadata") -> Object:
+def row(shown: list[Column], obj: Object, include: str = "Metadata") -> Object:
     """A TableRow. `shown` is `columns(resource)`, `obj` in the stored shape, `include` one of INCLUDE."""
     made: Object = {"cells": [column.cell(obj) for column in shown]}
     if include == "None":
@@ -52,18 +52,19 @@ def table(
     include: str = "Metadata",
     list_meta: Object | None = None,
     headers: bool = True,
+    version: str = "",
 ) -> Object:
     """A Table. `list_meta` is ListMeta (resourceVersion, continue, ...); watches leave `headers` off after the first.
     Raises BadRequest for an unknown `include`."""
     if include not in INCLUDE:
         raise BadRequest(f'unrecognized includeObject value: "{include}"')
-    shown = columns(resource)
+    shown = columns(resource, version)
     return {
         "kind": "Table",
         "apiVersion": API_VERSION,
         "metadata": list_meta or {},
-        "columnDefinitions": column_definitions(resource) if headers else None,
-        "rows": [row(resource, shown, obj, include) for obj in objects],
+        "columnDefinitions": column_definitions(shown) if headers else None,
+        "rows": [row(shown, obj, include) for obj in objects],
     }
 
 

@@ -34,7 +34,8 @@ def stored_object(request: Request, resource: Resource, value: bytes, revision: 
     if shape.kind == TABLE:
         stored = decode(value, revision)
         include = request.arg("includeObject") or "Metadata"
-        made = tables.table(resource, [stored], include=include, list_meta={"resourceVersion": str(revision)})
+        list_meta = {"resourceVersion": str(revision)}
+        made = tables.table(resource, [stored], include=include, list_meta=list_meta, version=request.info.version)
         return rendered(served_rows(resource, request, made), shape, status)
     if shape.kind:
         return rendered(tables.partial(decode(value, revision)), shape, status)
@@ -52,7 +53,7 @@ def unstored_object(request: Request, resource: Resource, obj: Object, status: i
     """The same for an object in the storage version that is not stored (dry run), or as it was (deletion)."""
     shape = negotiate(request.headers.get("accept", ""))
     if shape.kind == TABLE:
-        return rendered(tables.table(resource, [obj]), shape, status)
+        return rendered(tables.table(resource, [obj], version=request.info.version), shape, status)
     if shape.kind:
         return rendered(tables.partial(obj), shape, status)
     return rendered(resource.from_storage(obj, request.info.version), shape, status)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kybern.api import codec, decoding
+from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.errors import BadRequest
 from kybern.api.resource import Resource
 from kybern.api.types import Object
@@ -50,6 +51,8 @@ def identify(obj: Object, resource: Resource, version: str) -> None:
 
 def check(obj: Object, resource: Resource, version: str) -> list[str]:
     """Check types, drop unknown fields; gives their paths. Raises BadRequest."""
+    if isinstance(resource, CustomResource):
+        return resource.prune(obj, version)
     typ = type_of(resource, version)
     return decoding.check(typ, obj) if typ is not None else []
 

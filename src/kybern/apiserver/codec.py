@@ -61,8 +61,8 @@ class Codec:
         self.resource = resource
         self.version = version
         self.served = f"{resource.group}/{version}" if resource.group else version
-        self.plain = self.served == resource.api_version()
-        """Whether the stored version is the served one."""
+        self.plain = self.served == resource.api_version() and not resource.filled_when_read
+        """Whether what is stored is what is served."""
         self._prefix = prefix(resource.kind, self.served)
         self._prefix_rv = self._prefix + b'"resourceVersion":"'
         self._length = len(self._prefix)

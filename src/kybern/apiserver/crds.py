@@ -22,7 +22,7 @@ from kybern.store.base import StoreError
 
 log = logging.getLogger(__name__)
 
-GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
+CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 RETRY_SECONDS = 1.0
 
 
@@ -31,11 +31,11 @@ class CustomKinds:
 
     def __init__(self, app: App) -> None:
         self._app, self._registry = app, app.registry
-        resource = app.registry.scheme.resource(GROUP, PLURAL)
+        resource = app.registry.scheme.resource(*CRDS)
         if resource is None:
-            raise LookupError(f"the scheme has no {PLURAL}")
+            raise LookupError(f"the scheme has no {CRDS[1]}")
         self._resource = resource
-        self._lister = app.registry.lister(GROUP, PLURAL)
+        self._lister = app.registry.lister(*CRDS)
         self._waiting: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +77,13 @@ class CustomKinds:
         if "deletionTimestamp" in crd["metadata"]:
             made.verbs = tuple(verb for verb in made.verbs if verb != "create")
         present = scheme.resource(made.group, made.plural)
-        if present is None or present.custom:
+        if present is None:
+            scheme.add(made)
+        elif isinstance(present, CustomResource):
+            if made.definition != present.definition:
+                self._registry.forget(present)
+            elif made.verbs == present.verbs:
+                return
             scheme.add(made)
 
     def _unserve(self, crd: Object) -> None:
@@ -85,6 +91,7 @@ class CustomKinds:
         present = self._registry.scheme.resource(group, plural)
         if present is not None and present.custom:
             self._registry.scheme.remove(group, plural)
+            self._registry.forget(present)
 
     async def _run(self) -> None:
         while True:

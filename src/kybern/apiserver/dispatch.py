@@ -75,6 +75,7 @@ async def dispatch(app: App, request: Request) -> Response:
     if resource is None or (info.namespace and not resource.namespaced and info.resource != "namespaces"):
         raise NotFound(_NOT_FOUND, details={})
     request.resource = resource
+    request.warnings += resource.warnings_of(info.version)
     if info.subresource:
         return await _subresource(app, request, resource)
     virtual = VIRTUAL.get((info.group, info.resource))

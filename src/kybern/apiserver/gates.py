@@ -25,6 +25,7 @@ from kybern.apiserver.authz.node import NodeAuthorizer
 from kybern.apiserver.authz.noderefs import NodeRefs
 from kybern.apiserver.authz.rbac import GROUP, RBAC
 from kybern.apiserver.bootstrap import Bootstrap
+from kybern.apiserver.crds import CRDS, CustomKinds
 from kybern.apiserver.discovery import Discovery
 from kybern.apiserver.openapi import OpenAPI
 from kybern.apiserver.request import JSON, Request, Response, json_response
@@ -84,6 +85,7 @@ class Gates:
         self.address = f"[{host}]:{options.secure_port}" if ":" in host else f"{host}:{options.secure_port}"
         self._route_documents()
         self.bootstrap = Bootstrap(app, options.advertise_address, options.secure_port, first_addresses(options))
+        self._custom_kinds = CustomKinds(app) if app.registry.scheme.resource(*CRDS) else None
         app.checks["poststarthook/bootstrap"] = self.bootstrap.check
 
     async def start(self) -> None:
@@ -95,9 +97,13 @@ class Gates:
             networks, ports = service_networks(self.options), node_ports(self.options)
             registry.hooks[("", "services")] = ServiceAllocator(registry.lister("", "services"), networks, ports)
         await self.bootstrap.run()
+        if self._custom_kinds:
+            await self._custom_kinds.start()
 
     async def stop(self) -> None:
         """End what start began."""
+        if self._custom_kinds:
+            await self._custom_kinds.stop()
 
     def _audiences(self) -> tuple[str, ...]:
         return tuple(self.options.api_audiences or self.options.service_account_issuers)

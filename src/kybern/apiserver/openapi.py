@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from kybern.api import schema
+from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.resource import Resource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
@@ -144,7 +145,7 @@ class OpenAPI:
 
 def custom_schemas(resource: Resource) -> dict[str, Object]:
     """version -> openAPIV3Schema of a custom kind; empty for a built-in one."""
-    return dict(getattr(resource, "schemas", None) or {}) if resource.custom else {}
+    return resource.schemas if isinstance(resource, CustomResource) else {}
 
 
 def _packed(make: Callable[[], bytes], content_type: str) -> Document:

@@ -65,6 +65,12 @@ class Registry:
             found = self.caches[prefix] = WatchCache(resource, self.store)
         return found
 
+    def forget(self, resource: Resource) -> None:
+        """Drop the resource's cache: the kind is gone or became another. Watches end; a later use starts anew."""
+        cache = self.caches.pop(resource.prefix(), None)
+        if cache is not None:
+            cache.stop()
+
     async def ready(self, resource: Resource) -> WatchCache:
         """The resource's cache once it holds what the store holds. Raises StoreUnavailable."""
         cache = self.cache(resource)

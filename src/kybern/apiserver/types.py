@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from kybern.api import schema
+from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.resource import Resource
 from kybern.api.schema import Type
 
@@ -16,9 +17,8 @@ def _builtin(api_version: str, kind: str) -> Type | None:
 
 def type_of(resource: Resource, version: str) -> Type | None:
     """The type in a served version; None where there is no schema."""
-    made: Type | None = getattr(resource, "type_of", lambda _: None)(version) if resource.custom else None
-    if resource.custom:
-        return made
+    if isinstance(resource, CustomResource):
+        return resource.type_of(version)
     return _builtin(f"{resource.group}/{version}" if resource.group else version, resource.kind)
 
 

@@ -122,6 +122,8 @@ class Update:
             stored = {**old, "metadata": metadata, "status": new.get("status") or {}}
             if self.resource.custom:
                 stored["metadata"] = {**old["metadata"], "managedFields": metadata.get("managedFields")}
+                if "status" not in new:
+                    del stored["status"]
             elif old["metadata"].get("ownerReferences"):
                 metadata["ownerReferences"] = old["metadata"]["ownerReferences"]
             else:
@@ -141,11 +143,11 @@ class Update:
         if self.subresource == "status":
             resource.validate_status(stored, old, errors)
         elif stored != old:
-            resource.validate(stored, errors)
             if self.subresource:
+                resource.validate(stored, errors)
                 resource.validate_part(self.subresource, stored, old, errors)
             else:
-                resource.validate_update(stored, old, errors)
+                resource.validate_changed(stored, old, errors)
         if errors:
             raise Invalid.of(resource.kind, resource.group, stored["metadata"]["name"], errors)
 

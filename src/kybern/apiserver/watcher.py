@@ -54,8 +54,9 @@ class View:
             return Frame(b"%b%b}\n" % (head, orjson.dumps(tables.partial(obj))))
         resource = self.codec.resource
         made = tables.table(
-            resource, [obj], include=self.include, list_meta={"resourceVersion": str(revision)}, headers=headers
-        )
+            resource, [obj], include=self.include, list_meta={"resourceVersion": str(revision)}, headers=headers,
+            version=self.codec.version,
+        )  # fmt: skip
         if self.include == "Object" and not self.codec.plain:
             made["rows"][0]["object"] = resource.from_storage(obj, self.codec.version)
         return Frame(b"%b%b}\n" % (head, orjson.dumps(made)))
@@ -69,7 +70,7 @@ class View:
         if self.shape.kind == PARTIAL:
             obj["kind"], obj["apiVersion"] = "PartialObjectMetadata", tables.API_VERSION
         elif self.shape.kind == TABLE:
-            obj = {**tables.table(self.codec.resource, [], list_meta=meta)}
+            obj = {**tables.table(self.codec.resource, [], list_meta=meta, version=self.codec.version)}
         return Frame(orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n")
 
 

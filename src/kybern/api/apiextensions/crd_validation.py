@@ -1,11 +1,14 @@
-"""The rules of a CustomResourceDefinition object. Source: API reference; Extend the API with CustomResourceDefinitions."""
+"""The rules of a CustomResourceDefinition object.
+
+Source: API reference; Extend the API with CustomResourceDefinitions.
+"""
 
 from __future__ import annotations
 
 import re
 
 from kybern.api import names, validation
-from kybern.api.apiextensions import schema_rules
+from kybern.api.apiextensions import jsonpath, schema_rules
 from kybern.api.cells import at
 from kybern.api.field import Errors
 from kybern.api.types import Object
@@ -32,7 +35,8 @@ def validate(crd: Object, errors: Errors) -> None:
     _check_conversion(spec.get("conversion") or {}, errors)
     _check_approval(crd, group, errors)
     if spec.get("preserveUnknownFields"):
-        detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+        instead = "set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+        detail = f"cannot set to true, {instead}"
         errors.invalid("spec.preserveUnknownFields", True, detail)
 
 
@@ -134,6 +138,11 @@ def _check_column(column: Object, path: str, errors: Errors) -> None:
 def _check_path(path_text: str, path: str, errors: Errors) -> None:
     if not path_text.startswith("."):
         errors.invalid(path, path_text, "must be a simple json path starting with .")
+        return
+    try:
+        jsonpath.compiled(path_text)
+    except jsonpath.PathError as error:
+        errors.invalid(path, path_text, f"is an invalid JSON path: {error}")
 
 
 def _check_subresources(subresources: Object, path: str, errors: Errors) -> None:

@@ -182,27 +182,18 @@ def _forgiving(errors: Errors, obj: Object, old: Object) -> Errors:
 def _unchanged(error: FieldError, obj: Object, old: Object) -> bool:
     """Whether the value that an error is about, or the object it is missing from, is as it was."""
     keys = [name or int(index) for name, index in _PATH_PART.findall(error.path)]
-    if not keys or error.path == values.NOWHERE:
+    if error.path == values.NOWHERE:
         return bool(obj == old)
     if error.type == "FieldValueRequired":
         keys = keys[:-1]
-        if not keys:
-            return keys_of(obj) == keys_of(old)
     new, before = _reach(obj, keys), _reach(old, keys)
-    return new is not None and bool(new == before)
-
-
-def keys_of(obj: Object) -> set[str]:
-    """The top-level fields of an object."""
-    return set(obj) - {"status"}
+    return bool(keys) and new is not None and bool(new == before)
 
 
 def _reach(value: Any, keys: list[Any]) -> Any:
     for key in keys:
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-        else:
+        known = isinstance(value, dict) and key in value
+        if not known and not (isinstance(value, list) and isinstance(key, int) and key < len(value)):
             return None
+        value = value[key]
     return value

@@ -1,7 +1,7 @@
 """CustomResourceDefinition, apiextensions.k8s.io/v1.
 
-crd_validation.py and schema_rules.py have its rules, custom.py what a definition makes. Conditions and accepted names in
-status are the server's to set.
+crd_validation.py and schema_rules.py have its rules, custom.py what a definition makes. Conditions and accepted names
+in status are the server's to set.
 
 Source: API reference, CustomResourceDefinition v1 apiextensions.k8s.io.
 """

@@ -1,4 +1,4 @@
-"""JSONPath as CRDs use it: `.spec.replicas`, `.status.conditions[?(@.type=="Ready")].status`, `.a['b.c'][0]`, `.a[*].b`.
+"""JSONPath as CRDs use it: `.spec.replicas`, `.status.conditions[?(@.type=="Ready")].status`, `.a['b.c'][0]`.
 
 Source: Kubernetes documentation, "JSONPath Support"; CRD reference, additionalPrinterColumns and selectableFields.
 """

@@ -1,6 +1,6 @@
 """x-kubernetes-validations: the rules in CEL that a schema's nodes may have, over a value and what it was before.
 
-Source: Extend the API with CustomResourceDefinitions, "Validation rules"; KEP-2876, "CRD Validation Expression Language".
+Source: Extend the API with CustomResourceDefinitions, "Validation rules"; KEP-2876.
 """
 
 from __future__ import annotations
@@ -173,12 +173,3 @@ def _duration(text: str) -> timedelta:
     sign = -1.0 if text.startswith("-") else 1.0
     found = re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h|d|w)", text)
     return timedelta(seconds=sign * sum(float(number) * _UNITS[unit] for number, unit in found))
-
-
-def complaints(rule: Object) -> str:
-    """Why a rule can't be compiled; "" if it can."""
-    try:
-        expressions.compiled(rule.get("rule") or "")
-    except ExpressionError as error:
-        return str(error)
-    return ""

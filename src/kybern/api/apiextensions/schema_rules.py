@@ -1,5 +1,5 @@
-"""What a version's OpenAPI schema must be like: structural. Every field's type is said outside allOf, anyOf, oneOf and not,
-and those only restrict.
+"""What a version's OpenAPI schema must be like: structural. Every field's type is said outside allOf, anyOf, oneOf and
+not, and those only restrict.
 
 Source: Extend the API with CustomResourceDefinitions, "Specifying a structural schema"; KEP on structural schemas.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from kybern.api import expressions
 from kybern.api.field import Errors
 from kybern.api.types import Object
 
@@ -50,6 +51,8 @@ def _check(schema: Object, path: str, errors: Errors, *, root: bool = False) -> 
     _check_type(schema, path, errors, root)
     _check_extensions(schema, path, errors)
     _check_pattern(schema, path, errors)
+    for index, rule in enumerate(schema.get("x-kubernetes-validations") or []):
+        _check_rule(rule, f"{path}.x-kubernetes-validations[{index}]", errors)
     if "properties" in schema and schema.get("additionalProperties") not in (None, False):
         detail = "additionalProperties and properties are mutual exclusive"
         errors.forbidden(f"{path}.additionalProperties", detail)
@@ -86,9 +89,11 @@ def _check_type(schema: Object, path: str, errors: Errors, root: bool) -> None:
 def _check_extensions(schema: Object, path: str, errors: Errors) -> None:
     if schema.get("x-kubernetes-embedded-resource"):
         if schema.get("type") != "object":
-            errors.invalid(f"{path}.type", schema.get("type") or "", "must be object if x-kubernetes-embedded-resource is true")
+            detail = "must be object if x-kubernetes-embedded-resource is true"
+            errors.invalid(f"{path}.type", schema.get("type") or "", detail)
         if not schema.get("properties") and not schema.get("x-kubernetes-preserve-unknown-fields"):
-            detail = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields"
+            detail = "must not be empty if x-kubernetes-embedded-resource is true without "
+            detail += "x-kubernetes-preserve-unknown-fields"
             errors.required(f"{path}.properties", detail)
     kept = schema.get("x-kubernetes-preserve-unknown-fields")
     if kept is False:
@@ -127,7 +132,8 @@ def _check_map_keys(items: Object, keys: list[str], path: str, errors: Errors) -
             detail = 'entries must all be names of item properties'
             errors.invalid(f"{path}.x-kubernetes-list-map-keys[{index}]", key, detail)
         elif key not in (items.get("required") or []) and "default" not in properties[key]:
-            detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
+            detail = "this property is in x-kubernetes-list-map-keys, "
+            detail += "so it must have a default or be a required property"
             errors.required(f"{path}.items.properties[{key}].default", detail)
 
 
@@ -138,6 +144,22 @@ def _check_pattern(schema: Object, path: str, errors: Errors) -> None:
             re.compile(pattern)
         except re.error as error:
             errors.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {error}")
+
+
+def _check_rule(rule: Object, path: str, errors: Errors) -> None:
+    for key in ("rule", "messageExpression"):
+        text = str(rule.get(key) or "")
+        if not text.strip():
+            if key == "rule":
+                errors.required(f"{path}.rule", "rule is not specified")
+            continue
+        try:
+            expressions.compiled(text)
+        except expressions.ExpressionError as error:
+            errors.invalid(f"{path}.{key}", text, f"compilation failed: {error}")
+    message = rule.get("message") or ""
+    if "\n" in message:
+        errors.invalid(f"{path}.message", message, "message must not contain line breaks")
 
 
 def _check_junctor(schema: Object, outer: Object, path: str, errors: Errors) -> None:

@@ -212,12 +212,12 @@ def _check_alternatives(name: str, results: list[Errors], path: str, errors: Err
             _composite(path, f"must validate all the schemas (allOf){said}", errors)
     elif name == "anyOf" and not fitting:
         _composite(path, "must validate at least one schema (anyOf)", errors)
-        errors += min(results, key=len)
+        errors += sorted(results, key=len)[0]
     elif name == "oneOf" and fitting != 1:
         said = f"Found {fitting} valid alternatives" if fitting else "Found none valid"
         _composite(path, f"must validate one and only one schema (oneOf). {said}", errors)
         if not fitting:
-            errors += min(results, key=len)
+            errors += sorted(results, key=len)[0]
 
 
 def _composite(path: str, detail: str, errors: Errors) -> None:

@@ -44,7 +44,8 @@ def answer(request: Request, resource: Resource, found: paging.Page, shape: Shap
         return _joined(codec, meta, found.items)
     if shape.kind == TABLE:
         objects = (decode(item.value, item.revision) for item in found.items)
-        made = tables.table(resource, objects, include=request.arg("includeObject") or "Metadata", list_meta=meta)
+        include, version = request.arg("includeObject") or "Metadata", request.info.version
+        made = tables.table(resource, objects, include=include, list_meta=meta, version=version)
         return rendered(served_rows(resource, request, made), shape)
     if shape.kind == PARTIAL:
         items = [tables.partial(decode(item.value, item.revision)) for item in found.items]
