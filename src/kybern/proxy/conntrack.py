@@ -21,7 +21,7 @@ def stale(before: Iterable[Routed], now: Iterable[Routed]) -> list[tuple[str, ..
     kept = {(r.port.cluster_ip, r.port.protocol, r.port.port): r for r in now}
     found: dict[tuple[str, ...], None] = {}
     known = {(r.port.cluster_ip, r.port.protocol, r.port.port): r for r in before}
-    for key in known.keys() | kept.keys():
+    for key in sorted(known.keys() | kept.keys()):
         if key[1] != "udp":
             continue
         old, new = known.get(key), kept.get(key)
