@@ -17,7 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,9 +47,10 @@ class Recipe:
     config: dict[str, object]
 
 
-def archives(directory: Path) -> dict[str, Path]:
-    """Name -> archive of every image, building those that are missing or out of date. Raises OperatorError."""
-    built = {name: _archive(directory, name, recipe()) for name, recipe in RECIPES.items()}
+def archives(directory: Path, names: Collection[str] = ()) -> dict[str, Path]:
+    """Name -> archive of every image, or of those named, building those that are missing or out of date.
+    Raises OperatorError."""
+    built = {name: _archive(directory, name, RECIPES[name]()) for name in names or RECIPES}
     _remove_stale_layers(directory / "layers")
     return built
 

@@ -166,14 +166,20 @@ class Pods:
         for uid, state in list(cache.pods.items()):
             if uid not in self.workers and self._is_strange(uid):
                 await self._end_stray(uid, state)
-        if not self.host.config.paths.pods.is_dir():
-            return
-        for uid in os.listdir(self.host.config.paths.pods):
-            if uid not in self.workers and uid not in cache.pods and self._is_strange(uid):
+        for uid in _names_in(self.host.config.paths.pods):
+            if self._is_forgotten(uid):
                 self.host.volumes.forget(uid)
+        for name in _names_in(self.host.config.paths.pod_logs):
+            if self._is_forgotten(name.rpartition("_")[2]):
+                shutil.rmtree(self.host.config.paths.pod_logs / name, ignore_errors=True)
+                self._drop_dead_links()
 
     def _is_strange(self, uid: str) -> bool:
         return not any(uid in pods for pods in self._sources.values())
+
+    def _is_forgotten(self, uid: str) -> bool:
+        """Whether only the disk knows this pod: a kubelet was stopped while it cleaned up."""
+        return uid not in self.workers and uid not in self.host.cache.pods and self._is_strange(uid)
 
     async def _end_stray(self, uid: str, state: PodState) -> None:
         log.info("ending pod %s/%s, which nobody asks for any more", state.namespace, state.name)
@@ -191,3 +197,8 @@ class Pods:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _names_in(directory: os.PathLike[str]) -> list[str]:
+    """What is in a directory; nothing if there is none."""
+    return os.listdir(directory) if os.path.isdir(directory) else []
