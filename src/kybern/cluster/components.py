@@ -141,4 +141,8 @@ def _kubelet_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--cluster-dns={settings.dns_ip}",
         f"--cluster-domain={settings.cluster_domain}",
         "--cgroup-driver=cgroupfs",
+        "--anonymous-auth=false",
+        "--authentication-token-webhook=true",
+        "--authorization-mode=Webhook",
+        "--fail-swap-on=false",
     ]

@@ -22,6 +22,8 @@ from kybern.kubelet.sources.base import Changed, is_static
 from kybern.kubelet.status_manager import StatusManager
 from kybern.kubelet.tokens import Tokens
 
+EARLY_EVENTS = 500
+
 
 class APISide:
     """`facts` gives what was seen of the node just now."""
@@ -43,12 +45,17 @@ class APISide:
         self._static: list[Object] = []
         self._mirrored: dict[str, str] = {}
         self._known: set[str] = set()
+        self._early: list[tuple[Object, str, str, str, str]] | None = []
+        """Events from before the API answered: a recorder that fails waits long before it tries again."""
         self._take: Changed = lambda source, pods: None
 
     def record(self, obj: Object, type_: str, reason: str, message: str, field_path: str) -> None:
-        """A `Recorder`: into the API, and into the log."""
+        """A `Recorder`: into the log, and into the API as soon as it answers."""
         log_only(obj, type_, reason, message, field_path)
-        self.recorder.event(obj, type_, reason, message, field_path=field_path)
+        if self._early is None:
+            self.recorder.event(obj, type_, reason, message, field_path=field_path)
+        elif len(self._early) < EARLY_EVENTS:
+            self._early.append((obj, type_, reason, message, field_path))
 
     def status_of(self, pod: Object) -> Object:
         """The status the API last had of a pod."""
@@ -86,6 +93,7 @@ class APISide:
         """Register, then keep the API as the node is. `changed` gets the pods once they are known, and `begin` is
         set."""
         await self.node.register()
+        self._send_early()
         self.informers.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -98,6 +106,11 @@ class APISide:
                 await self.source.run()
         finally:
             await self.informers.stop()
+
+    def _send_early(self) -> None:
+        early, self._early = self._early or [], None
+        for obj, type_, reason, message, field_path in early:
+            self.recorder.event(obj, type_, reason, message, field_path=field_path)
 
     def _changed(self, source: str, pods: list[Object]) -> None:
         known = self._known
