@@ -122,9 +122,9 @@ def _map_builder(typ: Type, build: Callable[[Type, Any], FieldSet], whole: bool)
     if _is_leaf(items):
 
         def leaves(value: Any) -> FieldSet:
-            found = {f"f:{name}": MEMBER for name in value}
-            if whole:
-                found["."] = MEMBER
+            found: FieldSet = {".": MEMBER} if whole else {}
+            for name in value:
+                found[f"f:{name}"] = MEMBER
             return found
 
         return leaves

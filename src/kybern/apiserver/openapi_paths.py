@@ -45,6 +45,8 @@ PATCH_TYPES = (
     "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )  # fmt: skip
+CUSTOM_PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
+"""Of custom kinds: clients tell from this that there is no strategic merge."""
 
 
 @dataclass(slots=True)
@@ -100,7 +102,8 @@ class _Maker:
         gvk: Object | None = None, tail: str = "", suffix: str = "", words: str = "",
     ) -> Operation:  # fmt: skip
         where = self.where if where is None else where
-        consumes = PATCH_TYPES if method == "patch" else ("*/*",)
+        patches = CUSTOM_PATCH_TYPES if self.resource.custom else PATCH_TYPES
+        consumes = patches if method == "patch" else ("*/*",)
         name = f"{verb}{tail or self.tail}{suffix}"
         words = words or f"{verb} {self.resource.kind}{f' {suffix}' if suffix else ''}"
         gvk, query = gvk or self.gvk, (*query, "pretty")
