@@ -13,7 +13,6 @@ from kybern.proxy.rules import TABLE, Options, new_table, node_piece, service_pi
 
 log = logging.getLogger(__name__)
 
-_STALE_SECONDS = 1.0
 _FAILURES = Counter(
     "kubeproxy_sync_proxy_rules_nftables_sync_failures", "Cumulative proxy nftables sync failures", ["ip_family"]
 )
@@ -28,6 +27,8 @@ class NFTables:
     def __init__(self, options: Options, program: tuple[str, ...] = ("nft",)) -> None:
         self.options = options
         self.table = new_table(options)
+        self.stale_seconds = 1.0
+        """How long a chain is left after it became unused."""
         self._program = program
         self._in_force = False
         self._stale: dict[str, float] = {}
@@ -82,7 +83,7 @@ class NFTables:
 
     async def _delete_stale(self) -> None:
         """Take away chains that nothing leads to any more."""
-        old = monotonic() - _STALE_SECONDS
+        old = monotonic() - self.stale_seconds
         names = [name for name, since in self._stale.items() if since <= old]
         if not names:
             return

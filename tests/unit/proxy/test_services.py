@@ -21,7 +21,7 @@ def test_ports_find_their_endpoints_by_name_and_protocol() -> None:
         {"name": "dns-tcp", "port": 53, "protocol": "TCP"},
         {"name": "other", "port": 99, "protocol": "TCP"},
     ]
-    published = [
+    published: list[dict[str, Any]] = [
         {"name": "dns", "port": 5353, "protocol": "UDP"},
         {"name": "dns-tcp", "port": 5354, "protocol": "TCP"},
         {"name": "other", "port": None, "protocol": "TCP"},
