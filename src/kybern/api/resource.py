@@ -85,6 +85,8 @@ class Resource:
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     has_status: bool = False
     """Whether there is a `status` subresource; then the main resource ignores status and the other way round."""
+    status_at_creation: bool = False
+    """Whether its creator may fill status in, as kubelets do when they register."""
     has_generation: bool = True
     """Whether metadata.generation counts changes of spec (anything but metadata and status)."""
     scale: Scale | None = None

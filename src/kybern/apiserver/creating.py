@@ -36,7 +36,7 @@ async def create(
     meta.fill_create(metadata, generation=resource.has_generation)
     if not applied:
         metadata.pop("managedFields", None)
-    if resource.has_status:
+    if resource.has_status and not resource.status_at_creation:
         stored.pop("status", None)
     resource.default(stored)
     resource.prepare_create(stored, Preparation(request.user.name, "", request.warnings))

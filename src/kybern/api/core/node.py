@@ -50,6 +50,7 @@ class Node(Resource):
     short_names = ("no",)
     namespaced = False
     has_status = True
+    status_at_creation = True
     has_generation = False
     storage_prefix = "minions"
     subresources = (
