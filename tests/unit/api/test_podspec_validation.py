@@ -17,6 +17,12 @@ LABEL = (
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+
 
 def good_pod() -> Object:
     """A pod with something in most fields."""
@@ -202,6 +208,16 @@ SPEC_RULES = [
     (in_spec(hostnameOverride="a" * 65), "spec.hostnameOverride: Too long: may not be more than 64 bytes"),
     (in_spec(overhead={"cpu": "-1"}), 'spec.overhead.limits[cpu]: Invalid value: "-1": '
      "must be greater than or equal to 0"),
+    (in_spec(nodeSelector={"a": "b c"}), 'spec.nodeSelector: Invalid value: "b c": a valid label must be an '
+     "empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+     "(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"),
+    *((in_spec(**{field: "A_"}), f'spec.{field}: Invalid value: "A_": {SUBDOMAIN}')
+      for field in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName")),
+    (in_spec(subdomain="a.b"), f'spec.subdomain: Invalid value: "a.b": {LABEL}'),
+    (in_spec(hostAliases=[{"ip": "10.0.0.1", "hostnames": ["A_"]}]),
+     f'spec.hostAliases[0].hostnames[0]: Invalid value: "A_": {SUBDOMAIN}'),
+    (in_spec(schedulingGroup={}), "spec.schedulingGroup.podGroupName: Required value"),
     (in_spec(hostNetwork=True, containers=[{**plain_pod()["spec"]["containers"][0], "ports": [
         {"containerPort": 80, "hostPort": 81, "protocol": "TCP"}]}]),
      f"{C}.ports[0].hostPort: Invalid value: 81: must match `containerPort` when `hostNetwork` is true"),
@@ -355,6 +371,30 @@ VOLUME_RULES = [
     (volume("csi"), f"{V}.csi.driver: Required value"),
     (volume("ephemeral"), f"{V}.ephemeral.volumeClaimTemplate: Required value"),
     (volume("image", pullPolicy="Always"), f"{V}.image.reference: Required value"),
+    (volume("image", reference="a"), f"{V}.image.pullPolicy: Required value"),
+    (volume("emptyDir", sizeLimit="-1"),
+     f"{V}.emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity"),
+    (volume("gitRepo", repository="r", directory="../a"),
+     f"{V}.gitRepo.directory: Invalid value: \"../a\": must not contain '..'"),
+    (volume("gcePersistentDisk", pdName="d", partition=256),
+     f"{V}.persistentDisk.partition: Invalid value: 256: must be between 1 and 255, inclusive"),
+    (volume("iscsi", targetPortal="t", iqn="x"),
+     f'{V}.iscsi.iqn: Invalid value: "x": must be valid format starting with iqn, eui, or naa'),
+    (volume("iscsi", targetPortal="t", iqn="iqn.x"), f'{V}.iscsi.iqn: Invalid value: "iqn.x": must be valid format'),
+    (volume("flocker"), f"{V}.flocker: Required value: one of datasetName and datasetUUID is required"),
+    (volume("cinder", volumeID="a", secretRef={}), f"{V}.cinder.secretRef.name: Required value"),
+    (volume("quobyte", registry="host", volume="v"), f'{V}.quobyte.registry: Invalid value: "host": '
+     "must be a host:port pair or multiple pairs separated by commas"),
+    (volume("fc", targetWWNs=["a"]), f"{V}.fc.lun: Required value: lun is required if targetWWNs is specified"),
+    (volume("flexVolume", driver="d", options={"a.k8s.io/b": "c"}), f'{V}.flexVolume.options[a.k8s.io/b]: '
+     'Invalid value: "a.k8s.io/b": kubernetes.io and k8s.io namespaces are reserved'),
+    (volume("azureDisk", diskName="d", diskURI="u", cachingMode="None", kind="x"),
+     f'{V}.azureDisk.kind: Unsupported value: "x": supported values: "Dedicated", "Managed", "Shared"'),
+    (volume("storageos", volumeName="A"), f'{V}.storageos.volumeName: Invalid value: "A": {LABEL}'),
+    *((volume(kind), f"{V}.{kind}.{field}: Required value") for kind, field in (
+        ("awsElasticBlockStore", "volumeID"), ("glusterfs", "endpoints"), ("rbd", "monitors"), ("cephfs", "monitors"),
+        ("azureFile", "shareName"), ("vsphereVolume", "volumePath"), ("photonPersistentDisk", "pdID"),
+        ("portworxVolume", "volumeID"), ("scaleIO", "gateway"))),
 ]  # fmt: skip
 
 
