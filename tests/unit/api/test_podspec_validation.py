@@ -209,7 +209,8 @@ SPEC_RULES = [
     (in_spec(overhead={"cpu": "-1"}), 'spec.overhead.limits[cpu]: Invalid value: "-1": '
      "must be greater than or equal to 0"),
     (in_spec(nodeSelector={"a": "b c"}), 'spec.nodeSelector: Invalid value: "b c": a valid label must be an '
-     "empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+     "empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+     "alphanumeric character "
      "(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
      "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"),
     *((in_spec(**{field: "A_"}), f'spec.{field}: Invalid value: "A_": {SUBDOMAIN}')
