@@ -16,7 +16,7 @@ from kybern.streaming import client, exit_status, http1, port_forward, remote_co
 from kybern.streaming.client import SPDY, WEBSOCKET
 from kybern.streaming.port_forward import Forwarder
 from kybern.streaming.remote_command import Options, Session
-from kybern.streaming.streams import read_all
+from kybern.streaming.streams import Stream, read_all
 from tests.integration.kubelet.streams import TALK, Node, Pod, running_containerd
 
 WAYS = [("v4.channel.k8s.io", SPDY), ("v5.channel.k8s.io", WEBSOCKET)]
@@ -72,6 +72,15 @@ def shell(script: str) -> str:
     return f"?command=sh&command=-c&command={script.replace(' ', '%20').replace(';', '%3B').replace('&', '%26')}"
 
 
+async def until(stream: Stream, text: bytes) -> None:
+    """Read until the text has come, in however many pieces."""
+    said = b""
+    while text not in said:
+        piece = await stream.read()
+        assert piece, said
+        said += piece
+
+
 @pytest.mark.parametrize(("protocol", "to"), WAYS)
 async def test_exec(node: Node, pod: Pod, protocol: str, to: str) -> None:
     options = Options(stdin=True, stdout=True, stderr=True)
@@ -113,10 +122,8 @@ async def test_attach(node: Node, pod: Pod, protocol: str, to: str) -> None:
     options = Options(stdin=True, stdout=True, stderr=True)
     async with connected(node, "/attach/default/p/talker", options, protocol, to) as session:
         await session.stdin.write(b"one\n")
-        said = b""
-        while b"got one\n" not in said:
-            said += await session.stdout.read()
-        assert await session.stderr.read() == b"oops\n"
+        await until(session.stdout, b"got one\n")
+        await until(session.stderr, b"oops\n")
         await session.stdin.close_write()
         assert (await read_all(session.stdout)).endswith(b"bye\n")
         assert (await session.status())["status"] == "Success"
