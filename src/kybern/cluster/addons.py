@@ -1,4 +1,5 @@
-"""What a fresh cluster is given besides its processes: the DNS service, pointing at the DNS server on the node."""
+"""What a fresh cluster is given besides its processes: the DNS service, pointing at the DNS server on the node, and what
+that server may read."""
 
 from __future__ import annotations
 
@@ -10,11 +11,15 @@ from kybern.client.rest import Client
 from kybern.cluster.layout import Settings
 
 _DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/name": "KubeDNS"}
+_DNS_ROLE = "system:cluster-dns"
 _PROTOCOLS = {"dns": "UDP", "dns-tcp": "TCP"}
 
 
 async def apply(client: Client, settings: Settings) -> None:
     """Create what is missing and mend what differs."""
+    for kind, made in (("clusterroles", dns_role()), ("clusterrolebindings", dns_binding())):
+        with contextlib.suppress(AlreadyExists):
+            await client.resource("rbac.authorization.k8s.io/v1", kind, namespaced=False).create(made)
     services = client.resource("v1", "services")
     with contextlib.suppress(AlreadyExists):
         await services.create(dns_service(settings))
@@ -25,6 +30,31 @@ async def apply(client: Client, settings: Settings) -> None:
     except AlreadyExists:
         changes = {"endpoints": wanted["endpoints"], "ports": wanted["ports"]}
         await slices.patch(wanted["metadata"]["name"], changes, "kube-system", type="merge")
+
+
+def dns_role() -> Object:
+    """What the DNS server makes names of."""
+    verbs = ["list", "watch"]
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": _DNS_ROLE},
+        "rules": [
+            {"apiGroups": [""], "resources": ["namespaces", "pods", "services"], "verbs": verbs},
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs},
+        ],
+    }
+
+
+def dns_binding() -> Object:
+    """Gives it to the DNS server, which goes by a service account's name."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": _DNS_ROLE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _DNS_ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": "kube-dns", "namespace": "kube-system"}],
+    }
 
 
 def dns_service(settings: Settings) -> Object:

@@ -23,6 +23,7 @@ SYSCTLS = {"net/ipv4/ip_forward": "1"}
 CGROUP_NAMES = ("kubepods",)
 _CGROUPS = Path("/sys/fs/cgroup")
 DUMMY, DUMMY_ADDRESS = "kybern0", "10.255.255.1"
+_SHARED_TABLES = ("nat", "filter", "mangle", "raw", "security")
 _CNI_CACHE = Path("/var/lib/cni")
 
 
@@ -32,7 +33,8 @@ def change(layout: Layout) -> None:
     before = json.loads(path.read_text()) if path.exists() else {}
     sysctls = before.get("sysctls") or {name: Path("/proc/sys", name).read_text().strip() for name in SYSCTLS}
     known = before.get("paths") or [str(made) for made in _made_by_runtimes() if made.exists()]
-    write_json(path, {"sysctls": sysctls, "paths": known})
+    tables = before["tables"] if "tables" in before else _tables()
+    write_json(path, {"sysctls": sysctls, "paths": known, "tables": tables})
     for name, value in SYSCTLS.items():
         _set_sysctl(name, value)
 
@@ -49,6 +51,27 @@ def restore(layout: Layout) -> None:
         if str(made) not in before.get("paths", []):
             with contextlib.suppress(OSError):
                 made.rmdir()
+    for table in set(_tables()) - set(before.get("tables", [])):
+        _delete_if_empty(table)
+
+
+def _tables() -> list[str]:
+    """`ip nat` and other tables that iptables shares with everyone."""
+    listed = _nft("list", "tables").splitlines()
+    return [line.removeprefix("table ") for line in listed if line.split()[-1] in _SHARED_TABLES]
+
+
+def _delete_if_empty(table: str) -> None:
+    """The CNI plugins' iptables makes tables with nothing but the built-in chains, and leaves them."""
+    rules = [line for line in _nft("list", "table", *table.split()).splitlines() if line.strip(" \t}")]
+    said = ("table", "chain", "type")
+    if rules and all(line.split()[0] in said for line in rules):
+        _nft("delete", "table", *table.split())
+
+
+def _nft(*words: str) -> str:
+    nft = shutil.which("nft")
+    return subprocess.run([nft, *words], capture_output=True, text=True, check=False).stdout if nft else ""
 
 
 def _set_sysctl(name: str, value: str) -> None:
