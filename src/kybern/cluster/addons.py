@@ -1,5 +1,5 @@
-"""What a fresh cluster is given besides its processes: the DNS service, pointing at the DNS server on the node, and what
-that server may read."""
+"""What a fresh cluster is given besides its processes: the DNS service, which points at the DNS server on the node, and
+what that server may read."""
 
 from __future__ import annotations
 
