@@ -154,6 +154,9 @@ class Prober:
         loop, period = asyncio.get_running_loop(), probe.get("periodSeconds") or 10
         following = loop.time()
         while True:
+            if getattr(watched, kind) is not tally:
+                # The pod is ending: this kind of probe is over.
+                return
             success = await self._once(kind, probe, target)
             if success is not None and tally.record(success):
                 if kind == "startup":
