@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import ssl
 from pathlib import Path
 
 from kybern.client.kubeconfig import connect, in_cluster, load
@@ -12,6 +11,7 @@ from kybern.client.leaderelection import LeaderElector
 from kybern.controllers.manager import Manager
 from kybern.controllers.options import Options
 from kybern.process.daemon import OperatorError, run_until_signalled
+from kybern.process.flags import boolean, duration, server_tls
 from kybern.process.health import serve_health
 
 _WORKERS = {
@@ -24,31 +24,6 @@ _WORKERS = {
     "gc": "garbage-collector-controller",
 }
 """--concurrent-<word>-syncs -> controller."""
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def duration(text: str) -> float:
-    """Seconds of a Go duration: `40s`, `1m30s`, `500ms`."""
-    seconds, number = 0.0, ""
-    rest = text
-    while rest:
-        digits = len(rest) - len(rest.lstrip("0123456789."))
-        number, rest = rest[:digits], rest[digits:]
-        unit = next((unit for unit in _UNITS if rest.startswith(unit)), None)
-        if not number or unit is None:
-            raise argparse.ArgumentTypeError(f'"{text}" is not a duration like 40s or 1m30s')
-        seconds += float(number) * _UNITS[unit]
-        rest = rest[len(unit) :]
-    return seconds
-
-
-def boolean(text: str) -> bool:
-    """Go's spelling of a flag's truth."""
-    if text.lower() in ("true", "t", "1"):
-        return True
-    if text.lower() in ("false", "f", "0"):
-        return False
-    raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +70,7 @@ async def run(args: argparse.Namespace) -> int | None:
     health = None
     if args.secure_port:
         checks = {"informers": manager.not_ready}
-        tls = _tls(args.tls_cert_file, args.tls_private_key_file)
+        tls = server_tls(args.tls_cert_file, args.tls_private_key_file)
         # A replica that waits for the lease is well, and ready to take over.
         health = await serve_health(args.bind_address, args.secure_port, {} if args.leader_elect else checks, tls)
     try:
@@ -156,14 +131,3 @@ def _read(path: str | None, flag: str) -> str:
         return Path(path).read_text()
     except OSError as error:
         raise OperatorError(f"{flag}: {error}") from error
-
-
-def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
-    if not cert:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as error:
-        raise OperatorError(f"--tls-cert-file {cert}: {error}") from error
-    return context

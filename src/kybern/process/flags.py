@@ -1,0 +1,43 @@
+"""What flags and configuration files are made of, as Go's components read them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import ssl
+
+from kybern.process.daemon import OperatorError
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
+
+
+def boolean(text: str) -> bool:
+    """Go's spelling of a flag's truth. Raises ArgumentTypeError."""
+    if text.lower() in ("true", "t", "1"):
+        return True
+    if text.lower() in ("false", "f", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
+
+
+def duration(text: str) -> float:
+    """Seconds of a Go duration: `40s`, `1m30s`, `500ms`, `0`. Raises ArgumentTypeError."""
+    if text == "0":
+        return 0.0
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a duration like 40s or 1m30s')
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def server_tls(certificate: str | None, key: str | None) -> ssl.SSLContext | None:
+    """What a listener serves with; None without a certificate. Raises OperatorError."""
+    if not certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise OperatorError(f"--tls-cert-file {certificate}: {error}") from error
+    return context
