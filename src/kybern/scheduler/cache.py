@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from kybern.api.types import Object
+from kybern.api.types import Object, key_of
 from kybern.scheduler.framework import ClusterEvent
 from kybern.scheduler.pod import PodInfo
 from kybern.scheduler.snapshot import NodeTable, taints_of
@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 
 ASSUMED_TTL = 900.0
 """Seconds after its binding succeeded that an assumed pod counts without being confirmed."""
+
+_COUNTED = ("containers", "initContainers", "overhead", "resources")
+"""What of a pod's spec the table counts."""
 
 
 class Cache:
@@ -54,9 +57,13 @@ class Cache:
 
     def set_pod(self, obj: Object) -> None:
         """A pod that has a node, according to the API; confirms an assumed one."""
-        pod = PodInfo(obj)
-        self._assumed.pop(pod.key, None)
-        self._place(pod, obj["spec"]["nodeName"])
+        key, node = key_of(obj), obj["spec"]["nodeName"]
+        self._assumed.pop(key, None)
+        pod, counted_on = self._placed.get(key, (None, ""))
+        if pod and counted_on == node and all(pod.spec.get(part) == obj["spec"].get(part) for part in _COUNTED):
+            pod.obj = obj
+        else:
+            self._place(PodInfo(obj), node)
 
     def remove_pod(self, key: str) -> bool:
         """A pod was deleted or ended. True if it counted somewhere."""

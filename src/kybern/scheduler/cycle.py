@@ -72,9 +72,9 @@ class Scheduler:
         try:
             since = monotonic()
             while True:
-                queued = await self.queue.pop()
+                # The slot first: what was popped must not grow old waiting for one.
                 await self._slots.acquire()
-                self.schedule_one(queued)
+                self.schedule_one(await self.queue.pop())
                 if monotonic() - since > _SLICE:
                     await asyncio.sleep(0)
                     since = monotonic()

@@ -46,7 +46,7 @@ class Place(Enum):
 class QueuedPod:
     """A pod and its history in the queue."""
 
-    __slots__ = ("attempts", "parked_at", "place", "pod", "rejected_by", "since", "ticket")
+    __slots__ = ("attempts", "parked_at", "place", "pod", "rejected_by", "since", "ticket", "wakes_seen")
 
     def __init__(self, pod: PodInfo, since: float) -> None:
         self.pod = pod
@@ -57,6 +57,8 @@ class QueuedPod:
         """Marks the one heap entry that counts."""
         self.parked_at = since
         self.rejected_by: set[str] = set()
+        self.wakes_seen = 0
+        """Cluster events there had been when it was taken out last."""
 
 
 class SchedulingQueue:
@@ -82,6 +84,7 @@ class SchedulingQueue:
         self._error_backoff: list[tuple[float, int, QueuedPod]] = []
         self._unschedulable: dict[str, QueuedPod] = {}
         self._tickets = count(1)
+        self._wakes = 0
         self._changed = asyncio.Event()
         for place in ("active", "backoff", "unschedulable", "gated"):
             _pending.labels(place).set_function(partial(self._count, place))
@@ -128,7 +131,11 @@ class SchedulingQueue:
         queued.pod = pod
         if queued.place is Place.GATED:
             self._enter(queued)
-        elif queued.place is Place.UNSCHEDULABLE and self._may_help(queued, ClusterEvent.POD_UPDATE, old, pod.obj):
+        elif (
+            queued.place is Place.UNSCHEDULABLE
+            and _asks_otherwise(old, pod.obj)
+            and self._may_help(queued, ClusterEvent.POD_UPDATE, old, pod.obj)
+        ):
             self._wake(queued)
 
     def remove(self, key: str) -> None:
@@ -147,6 +154,7 @@ class SchedulingQueue:
             if queued:
                 queued.place = Place.CYCLE
                 queued.attempts += 1
+                queued.wakes_seen = self._wakes
                 return queued
             self._changed.clear()
             try:
@@ -162,7 +170,11 @@ class SchedulingQueue:
         queued.rejected_by = set(rejected_by)
         queued.place = Place.UNSCHEDULABLE
         queued.parked_at = asyncio.get_running_loop().time()
-        self._unschedulable[queued.pod.key] = queued
+        if queued.wakes_seen == self._wakes:
+            self._unschedulable[queued.pod.key] = queued
+        else:
+            # Something happened while it waited for its permit; that may have been what it needs.
+            self._wake(queued)
 
     def retry(self, queued: QueuedPod) -> None:
         """Something went wrong: try again after the backoff."""
@@ -174,6 +186,7 @@ class SchedulingQueue:
 
     def wake(self, event: ClusterEvent, old: Object | None, new: Object | None) -> None:
         """Move pods that may fit now out of the unschedulable ones."""
+        self._wakes += 1
         for queued in list(self._unschedulable.values()):
             if self._may_help(queued, event, old, new):
                 self._wake(queued)
@@ -237,6 +250,11 @@ class SchedulingQueue:
         if not self._error_backoff:
             return None
         return max(0.0, self._error_backoff[0][0] - asyncio.get_running_loop().time())
+
+
+def _asks_otherwise(old: Object, new: Object) -> bool:
+    """Whether more of the pod changed than its status, which the scheduler itself writes."""
+    return bool(old["spec"] != new["spec"] or old["metadata"].get("labels") != new["metadata"].get("labels"))
 
 
 def _first_current(heap: list[tuple[Any, int, QueuedPod]]) -> QueuedPod | None:

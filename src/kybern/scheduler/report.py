@@ -65,12 +65,14 @@ class Reporter:
 
     async def _set_condition(self, pod: PodInfo, reason: str, message: str) -> None:
         assert self._pods is not None
-        condition = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+        condition: Object = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
         current = condition_of(pod.obj)
         if current and all(current.get(name) == value for name, value in condition.items()):
             return
         unchanged = current.get("lastTransitionTime") if current and current.get("status") == "False" else None
         condition["lastTransitionTime"] = unchanged or clock.stamp()
+        if generation := pod.obj["metadata"].get("generation"):
+            condition["observedGeneration"] = generation
         body: Object = {"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}}
         async with self._slots:
             try:

@@ -52,9 +52,9 @@ class NodeTable:
         """Index into `taint_sets`."""
         self.taint_sets: list[tuple[Taint, ...]] = [()]
         self.resources: dict[str, int] = {name: column for column, name in enumerate(_FIRST_RESOURCES)}
-        self.allocatable = np.zeros((capacity, len(_FIRST_RESOURCES)), np.int64)
-        self.requested = np.zeros((capacity, len(_FIRST_RESOURCES)), np.int64)
-        self.nonzero = np.zeros((capacity, 2), np.int64)
+        self.allocatable = np.zeros((capacity, len(_FIRST_RESOURCES)), np.int64, order="F")
+        self.requested = np.zeros((capacity, len(_FIRST_RESOURCES)), np.int64, order="F")
+        self.nonzero = np.zeros((capacity, 2), np.int64, order="F")
         """CPU and memory requested, with defaults for containers that ask for none."""
         self.labels: list[dict[str, str]] = [{} for _ in range(capacity)]
         self.pods: list[dict[str, PodInfo]] = [{} for _ in range(capacity)]
@@ -184,6 +184,10 @@ class NodeTable:
             self.allocatable = np.hstack([self.allocatable, more])
             self.requested = np.hstack([self.requested, more])
         return column
+
+    def capacity(self, resource: str, rows: Rows) -> npt.NDArray[np.int64]:
+        """What of a resource pods may request on each row."""
+        return self.allocatable[:, self.column(resource)].take(rows)
 
     def label_column(self, key: str) -> tuple[npt.NDArray[np.int32], dict[str, int]]:
         """A label as (value id per row, ids by value); ABSENT where a node lacks it. Made when first asked for."""

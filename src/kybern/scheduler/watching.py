@@ -39,13 +39,17 @@ class Feed:
 
     def pod_changed(self, old: Object | None, new: Object | None) -> None:
         """Informer handler for pods."""
+        if old is not None and new is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
+            # Nobody watched while another pod took its name.
+            self._gone(old)
+            old = None
         if new is None:
             assert old is not None
             self._gone(old)
         elif new["spec"].get("nodeName"):
             self._assigned(old, new)
         elif self._waits(new):
-            self._waiting(old, new)
+            self._waiting(old or new, new)
         else:
             self._queue.remove(key_of(new))
 
@@ -67,20 +71,14 @@ class Feed:
     def _waits(self, pod: Object) -> bool:
         return pod["spec"].get("schedulerName") in self._ours and "deletionTimestamp" not in pod["metadata"]
 
-    def _waiting(self, old: Object | None, new: Object) -> None:
+    def _waiting(self, old: Object, new: Object) -> None:
         key = key_of(new)
-        if self._cache.is_assumed(key):
-            return
-        if old is None or self._queue.get(key) is None:
-            self._queue.add(PodInfo(new))
-        elif old["metadata"].get("uid") != new["metadata"].get("uid"):
-            self._queue.remove(key)
-            self._queue.add(PodInfo(new))
-        else:
+        # One that is assumed and no longer queued was bound; this is old news of it.
+        if self._queue.get(key) or not self._cache.is_assumed(key):
             self._queue.update(PodInfo(new), old)
 
 
 def _same_needs(old: Object, new: Object) -> bool:
     """Whether the pod counts on its node as before (its resources may be resized in place)."""
     before, after = old["spec"], new["spec"]
-    return before is after or before == after or total_requests(before, {}) == total_requests(after, {})
+    return bool(before == after) or total_requests(before, {}) == total_requests(after, {})

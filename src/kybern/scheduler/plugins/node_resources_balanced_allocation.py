@@ -34,7 +34,7 @@ class NodeResourcesBalancedAllocation(Plugin):
         fractions = np.zeros((len(counted), len(rows)))
         present = np.zeros((len(counted), len(rows)), np.bool_)
         for index, resource in enumerate(counted):
-            capacity = nodes.allocatable[rows, nodes.column(resource)]
+            capacity = nodes.capacity(resource, rows)
             used = used_after(pod, nodes, rows, resource, nonzero=False)
             fractions[index] = np.minimum(used / np.maximum(capacity, 1), 1.0)
             present[index] = capacity > 0

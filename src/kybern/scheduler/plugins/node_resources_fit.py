@@ -55,6 +55,7 @@ class NodeResourcesFit(Plugin):
         ClusterEvent.POD_SCALE_DOWN: _asks_for_less,
         ClusterEvent.NODE_ADD: _big_enough,
         ClusterEvent.NODE_ALLOCATABLE: _big_enough,
+        ClusterEvent.POD_UPDATE: _asks_for_less,
     }
 
     def __init__(self, handle: Handle, args: Object) -> None:
@@ -68,8 +69,9 @@ class NodeResourcesFit(Plugin):
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: NodeTable, rows: Rows) -> Mask:
         columns, amounts = self._wanted(state, pod, nodes)
-        at = rows[:, None], columns
-        fits: Mask = np.all(nodes.allocatable[at] - nodes.requested[at] >= amounts, axis=1)
+        fits: Mask = np.ones(len(rows), np.bool_)
+        for column, wanted in zip(columns.tolist(), amounts.tolist(), strict=True):
+            fits &= nodes.allocatable[:, column].take(rows) - nodes.requested[:, column].take(rows) >= wanted
         return fits
 
     def explain(self, state: CycleState, pod: PodInfo, nodes: NodeTable, rows: Rows) -> Rejections:
@@ -87,7 +89,7 @@ class NodeResourcesFit(Plugin):
 
     def score(self, state: CycleState, pod: PodInfo, nodes: NodeTable, rows: Rows) -> Scores:
         used = [used_after(pod, nodes, rows, resource, nonzero=True) for resource in self._strategy.resources]
-        capacity = [nodes.allocatable[rows, nodes.column(resource)] for resource in self._strategy.resources]
+        capacity = [nodes.capacity(resource, rows) for resource in self._strategy.resources]
         return self._strategy.score(pod, used, capacity)
 
     def _wanted(

@@ -26,9 +26,9 @@ def used_after(pod: PodInfo, nodes: NodeTable, rows: Rows, resource: str, *, non
     """What of the resource is requested on each row with the pod there."""
     used: Scores
     if nonzero and resource in _NONZERO:
-        used = nodes.nonzero[rows, _NONZERO[resource]] + pod.nonzero.get(resource, 0)
+        used = nodes.nonzero[:, _NONZERO[resource]].take(rows) + pod.nonzero.get(resource, 0)
     else:
-        used = nodes.requested[rows, nodes.column(resource)] + pod.requests.get(resource, 0)
+        used = nodes.requested[:, nodes.column(resource)].take(rows) + pod.requests.get(resource, 0)
     return used
 
 

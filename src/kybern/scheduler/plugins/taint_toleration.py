@@ -61,7 +61,7 @@ class TaintToleration(Plugin):
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: NodeTable, rows: Rows) -> Mask:
         verdicts = self._per_set(state, "filter", nodes, lambda taints: untolerated(pod, taints) is None)
-        fits: Mask = verdicts[nodes.taint_set[rows]] != 0
+        fits: Mask = verdicts.take(nodes.taint_set.take(rows)) != 0
         return fits
 
     def explain(self, state: CycleState, pod: PodInfo, nodes: NodeTable, rows: Rows) -> Rejections:
