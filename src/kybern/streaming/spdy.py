@@ -1,8 +1,10 @@
 """A SPDY/3.1 connection: streams that either side opens, with their headers, over any pair of reader and writer.
 
-Flow control: windows are announced to the other side as its data is read, and kept towards a side that has ever sent a
-WINDOW_UPDATE or SETTINGS. The implementation that kubectl, kubelets and container runtimes use does neither: towards
-it only the connection's own back-pressure holds, as it does between two of them.
+Flow control: windows are kept towards a side that has ever sent a WINDOW_UPDATE or SETTINGS, and announced to the other
+side as its data is read; a client announces them only to a server that keeps windows itself. The implementation that
+kubectl, kubelets and container runtimes use does neither: towards it only the connection's own back-pressure holds, as
+it does between two of them. Servers of its kind close at once when a command is over, and what a client sends then
+resets the connection and loses the output that is still on its way.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class SpdyStream:
     async def read(self) -> bytes:
         data = await self.inbox.get()
         self._unannounced += len(data)
-        if self._unannounced >= INITIAL_WINDOW // 2 and not self.inbox.ended:
+        enough = self._unannounced >= INITIAL_WINDOW // 2
+        if enough and self._connection.announces_windows and not self.inbox.ended:
             self._connection.announce_window(self.id, self._unannounced)
             self._unannounced = 0
         return data
@@ -120,6 +123,11 @@ class SpdyConnection:
         self._over: ConnectionError | None = None
         self.closed = asyncio.Event()
         """Set when the other side is gone."""
+
+    @property
+    def announces_windows(self) -> bool:
+        """Whether the other side is told as its data is read."""
+        return self.keeps_windows or not self._client
 
     async def __aenter__(self) -> SpdyConnection:
         self._task = asyncio.ensure_future(self._run())

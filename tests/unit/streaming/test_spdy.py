@@ -213,6 +213,16 @@ async def test_windows_are_announced_as_data_is_read() -> None:
         assert 32768 <= struct.unpack(">I", update[12:])[0] <= 40_000
 
 
+async def test_a_client_sends_nothing_to_a_server_that_keeps_no_windows() -> None:
+    async with wire() as (near, (reader, writer)):
+        async with SpdyConnection(*near, client=True) as client:
+            stream = await client.open({})
+            writer.write(frames.data(1, b"x" * 100_000) + frames.data(1, b"", frames.FLAG_FIN))
+            assert len(await read_all(stream)) == 100_000
+        await skip_frame(reader)  # SYN_STREAM
+        assert struct.unpack(">HH", (await reader.readexactly(8))[:4]) == (0x8003, frames.GOAWAY)
+
+
 async def test_pings_are_answered_and_ones_own_are_not() -> None:
     async with against_raw() as (_, (reader, writer)):
         writer.write(frames.control(frames.PING, struct.pack(">I", 2)))
