@@ -5,7 +5,7 @@ Source: KEP-555; API concepts, "Server-Side Apply". Messages are upstream's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -40,7 +40,10 @@ def apply(
     config = {name: part for name, part in clone(config).items() if name not in ignore}
     if config["metadata"].pop("managedFields", None):
         raise BadRequest("metadata.managedFields must be nil")
-    _check_lists(typ, config, "", config, api_version)
+    said: list[str] = []
+    _check_typed(typ, config, "", said)
+    if said:
+        raise _typed_error(config, api_version, said)
     fields = fieldsets.of_object(config, typ, fieldsets.applied, ignore)
     base: Object = clone(live) if live is not None else {}
     entries = managedfields.decode((base.get("metadata") or {}).pop("managedFields", None))
@@ -76,29 +79,68 @@ def _typed_error(config: Object, api_version: str, said: list[str]) -> Unclassif
     return Unclassified(f"failed to create typed patch object ({name}; {gvk}): {text}")
 
 
-def _check_lists(typ: Type, value: Any, path: str, config: Object, api_version: str) -> None:
-    """Items of keyed lists must have their keys, each once."""
-    if isinstance(value, dict):
+def _check_typed(typ: Type, value: Any, path: str, said: list[str]) -> None:
+    """Complain of values of another type, and of items of keyed lists that lack their keys or come twice."""
+    wanted, fits = _EXPECTED.get(typ.shape, ("", lambda _: True))
+    if value is None or typ.shape in ("any", "deduced"):
+        return
+    if not fits(value):
+        found = _GO_TYPES[type(value)] if typ.shape in _NUMBERS else f"&{{{_go_value(value)}}}"
+        said.append(f"{path}: expected {wanted}, got {found}")
+    elif isinstance(value, dict):
         for name, part in value.items():
-            if isinstance(part, (dict, list)):
-                _check_lists(typ.child(name), part, f"{path}.{name}", config, api_version)
-    elif isinstance(value, list) and typ.shape == "list" and typ.list_type != "atomic":
-        seen = set()
-        for i, item in enumerate(value):
-            if typ.list_type == "map":
-                defaults = typ.items.defaults if typ.items else {}
-                missing = [key for key in typ.map_keys if key not in item and key not in defaults]
-                if len(missing) == len(typ.map_keys):
-                    said = f'associative list with keys has an element that omits key field "{missing[0]}"'
-                    text = f"{path}: element {i}: {said} (and doesn't have default value)"
-                    raise _typed_error(config, api_version, [text])
-            key = fieldsets.item_key(typ, item)
-            where = fieldsets.path_text((key,))
-            if key in seen:
-                raise _typed_error(config, api_version, [f"{path}: duplicate entries for key {where}"])
-            seen.add(key)
-            if typ.list_type == "map":
-                _check_lists(typ.items or ANY, item, f"{path}{where}", config, api_version)
+            _check_typed(typ.child(name), part, f"{path}.{name}", said)
+    elif isinstance(value, list):
+        if typ.list_type == "atomic":
+            for i, item in enumerate(value):
+                _check_typed(typ.items or ANY, item, f"{path}[{i}]", said)
+        else:
+            _check_items(typ, value, path, said)
+
+
+def _check_items(typ: Type, value: list[Any], path: str, said: list[str]) -> None:
+    seen = set()
+    for i, item in enumerate(value):
+        if typ.list_type == "map":
+            defaults = typ.items.defaults if typ.items else {}
+            given = item if isinstance(item, dict) else {}
+            missing = [key for key in typ.map_keys if key not in given and key not in defaults]
+            if missing:
+                text = f'associative list with keys has an element that omits key field "{missing[0]}"'
+                said.append(f"{path}: element {i}: {text} (and doesn't have default value)")
+                continue
+        key = fieldsets.item_key(typ, item)
+        where = fieldsets.path_text((key,))
+        if key in seen:
+            said.append(f"{path}: duplicate entries for key {where}")
+        seen.add(key)
+        _check_typed(typ.items or ANY, item, f"{path}{where}", said)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_NUMBERS = frozenset(("int32", "int64", "number"))
+_EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "struct": ("map", lambda value: isinstance(value, dict)),
+    "map": ("map", lambda value: isinstance(value, dict)),
+    "object": ("map", lambda value: isinstance(value, dict)),
+    "list": ("list", lambda value: isinstance(value, list)),
+    "string": ("string", lambda value: isinstance(value, str)),
+    "bool": ("boolean", lambda value: isinstance(value, bool)),
+    **dict.fromkeys(_NUMBERS, ("numeric (int or float)", _is_number)),
+}
+_GO_TYPES = {str: "string", bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
+
+
+def _go_value(value: Any) -> str:
+    """A JSON value as Go prints it."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_go_value(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_go_value, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # Merging.
@@ -161,7 +203,9 @@ def _remove(typ: Type, value: Any, gone: FieldSet, keep: FieldSet) -> Any:
             left = None
             if key in keep or not fieldsets.is_member(node):
                 left = _remove(typ.child(name), value[name], node, keep.get(key, {})) if node else value[name]
-            if left is None:
+            if left is None and key in keep and fieldsets.is_member(keep[key]):
+                value[name] = type(value[name])()
+            elif left is None:
                 del value[name]
             else:
                 value[name] = left
@@ -175,6 +219,8 @@ def _remove(typ: Type, value: Any, gone: FieldSet, keep: FieldSet) -> Any:
                 if key not in keep and fieldsets.is_member(node):
                     continue
                 item = _remove(typ.items or ANY, item, node, keep.get(key, {}))
+                if item is None:
+                    continue
             kept.append(item)
         return kept or None
     return value

@@ -323,14 +323,13 @@ def intersect(a: FieldSet, b: FieldSet) -> FieldSet:
 
 
 def members(tree: FieldSet, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths in a set, parents first, each a tuple of keys."""
-    for key, node in tree.items():
-        if key == ".":
-            continue
-        here = (*path, key)
-        if is_member(node):
-            yield here
-        yield from members(node, here)
+    """The paths in a set, each a tuple of keys, in upstream's order: a level's members, then what is below them."""
+    keys = sorted(key for key in tree if key != ".")
+    for key in keys:
+        if is_member(tree[key]):
+            yield (*path, key)
+    for key in keys:
+        yield from members(tree[key], (*path, key))
 
 
 def path_text(path: tuple[str, ...]) -> str:

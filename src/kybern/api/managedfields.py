@@ -98,11 +98,12 @@ def on_update(
     subresource: str = "",
     ignore: tuple[str, ...] = (),
 ) -> None:
-    """Note in `new` what `manager` changed since `old`. Without a change the entries stay as they are."""
+    """Note in `new` what `manager` changed since `old`. Without a change the entries stay as they are. Entries that
+    the client sent count, but for a subresource."""
     metadata, before = new["metadata"], old["metadata"].get("managedFields")
-    given = metadata.get("managedFields")
-    if given == [] or given == [{}]:
-        # The documented way to have them forgotten.
+    given = None if subresource else metadata.get("managedFields")
+    if given == [{}]:
+        # The documented way to have them forgotten; an empty list may come from who doesn't know the field.
         metadata.pop("managedFields")
         return
     current = given or before

@@ -4,9 +4,9 @@ import gzip
 
 import orjson
 
+from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.apps.deployment import Deployment
 from kybern.api.core.configmap import ConfigMap
-from kybern.api.resource import Resource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
 from kybern.apiserver import openapi_proto
@@ -14,22 +14,28 @@ from kybern.apiserver.discovery import Discovery
 from kybern.apiserver.openapi import OpenAPI
 from kybern.apiserver.request import Request, Response
 
-
-class Widget(Resource):
-    kind, plural, group, custom = "Widget", "widgets", "example.com", True
-    schemas = {
-        "v1": {
-            "type": "object",
-            "properties": {
-                "spec": {"type": "object", "properties": {"size": {"x-kubernetes-int-or-string": True, "anyOf": []}}}
-            },
-        }
-    }
+SPEC = {"type": "object", "properties": {"size": {"x-kubernetes-int-or-string": True, "anyOf": []}}}
+WIDGETS = {
+    "metadata": {"name": "widgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "widgets", "kind": "Widget"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": SPEC}}},
+            }
+        ],
+    },
+}
 
 
 def openapi() -> tuple[OpenAPI, Scheme]:
     scheme = Scheme()
-    for resource in (ConfigMap(), Deployment(), Widget()):
+    for resource in (ConfigMap(), Deployment(), CustomResource(WIDGETS)):
         scheme.add(resource)
     return OpenAPI(scheme, Discovery(scheme)), scheme
 
