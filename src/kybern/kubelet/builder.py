@@ -110,7 +110,9 @@ class Builder:
             tty=bool(container.get("tty")),
             linux=cri.LinuxContainerConfig(
                 resources=resources.linux_resources(pod, container, self.memory_capacity),
-                security_context=security.container_context(pod, container, image, self.config.seccomp_root),
+                security_context=security.container_context(
+                    pod, container, image, self.config.seccomp_root, seccomp_default=self.config.seccomp_default
+                ),
             ),
         )
 

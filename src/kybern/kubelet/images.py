@@ -24,6 +24,8 @@ from kybern.process.clock import clock, monotonic
 
 log = logging.getLogger(__name__)
 
+PARALLEL_PULLS = 16
+
 Say = Callable[[str, str, str], None]
 """Records an event on a container: type, reason, message."""
 
@@ -55,14 +57,14 @@ def readable(count: int) -> str:
 
 
 class Images:
-    """The image manager of a node; pulls one image at a time."""
+    """The image manager of a node; with `serialize` it pulls one image at a time."""
 
-    def __init__(self, client: RuntimeClient, objects: ObjectSource) -> None:
+    def __init__(self, client: RuntimeClient, objects: ObjectSource, *, serialize: bool = True) -> None:
         self.client, self.objects = client, objects
         self._backoff = Backoff()
         self._failed: dict[tuple[str, str], tuple[float, str]] = {}
         """(pod UID, image) -> when its pull failed, and why."""
-        self._pulling = asyncio.Lock()
+        self._pulling = asyncio.Semaphore(1 if serialize else PARALLEL_PULLS)
 
     async def ensure(self, pod: Object, container: Object, say: Say, sandbox: cri.PodSandboxConfig) -> cri.Image:
         """The image, present on the node. Raises ImageError."""

@@ -76,7 +76,7 @@ class Kubelet:
             runtime=self.runtime,
             cache=cache,
             builder=Builder(config, names, objects, volumes, self.machine.memory, services),
-            images=Images(self.runtime, objects),
+            images=Images(self.runtime, objects, serialize=config.serialize_image_pulls),
             volumes=volumes,
             record=api.record if api else log_only,
             network_error=lambda: self.health.network_error,

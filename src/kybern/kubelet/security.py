@@ -77,11 +77,13 @@ def sandbox_context(pod: Object, all_containers: list[Object], seccomp_root: Pat
 
 
 def container_context(
-    pod: Object, container: Object, image: cri.Image | None, seccomp_root: Path
+    pod: Object, container: Object, image: cri.Image | None, seccomp_root: Path, *, seccomp_default: bool = False
 ) -> cri.LinuxContainerSecurityContext:
-    """Raises ConfigError if the container must not run as root but would."""
+    """Raises ConfigError if the container must not run as root but would. With `seccomp_default`, a container that
+    says nothing of seccomp has the runtime's profile, else none."""
     own = container.get("securityContext") or {}
     _check_non_root(pod, container, image)
+    unsaid = {"type": "RuntimeDefault"} if seccomp_default else None
     capabilities = own.get("capabilities") or {}
     result = cri.LinuxContainerSecurityContext(
         capabilities=cri.Capability(
@@ -92,7 +94,7 @@ def container_context(
         readonly_rootfs=bool(own.get("readOnlyRootFilesystem")),
         supplemental_groups=supplemental_groups(pod),
         no_new_privs=own.get("allowPrivilegeEscalation") is False,
-        seccomp=profile(effective(pod, container, "seccompProfile"), seccomp_root),
+        seccomp=profile(effective(pod, container, "seccompProfile") or unsaid, seccomp_root),
     )
     if own.get("procMount", "Default") == "Default":
         result.masked_paths.extend(_MASKED)
