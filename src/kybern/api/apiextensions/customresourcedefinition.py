@@ -27,6 +27,11 @@ def has_condition(crd: Object, kind: str) -> bool:
     return any(c.get("type") == kind and c.get("status") == "True" for c in at(crd, "status", "conditions") or [])
 
 
+def _warn(crd: Object, prep: Preparation) -> None:
+    if at(crd, "spec", "conversion", "strategy") == "Webhook":
+        prep.warnings.append("spec.conversion: webhooks are not called; objects keep their fields in every version")
+
+
 class CustomResourceDefinition(Resource):
     group, kind, plural = "apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions"
     short_names = ("crd", "crds")
@@ -53,10 +58,12 @@ class CustomResourceDefinition(Resource):
         accepted = {"plural": "", "kind": ""}
         stored = [storage_version(obj)]
         obj["status"] = {"conditions": [], "acceptedNames": accepted, "storedVersions": stored}
+        _warn(obj, prep)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
         if prep.subresource == "status":
             return
+        _warn(obj, prep)
         stored = list(at(obj, "status", "storedVersions") or [])
         now = storage_version(obj)
         if now and now not in stored:

@@ -63,18 +63,6 @@ def compiled(text: str) -> JSONPath:
     return JSONPath(text)
 
 
-def simple_keys(text: str) -> list[str] | None:
-    """The keys of a path that has nothing but names: `.spec.color` -> ["spec", "color"]; else None."""
-    keys, at = [], 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None or match["name"] is None or match["name"] == "*":
-            return None
-        keys.append(_plain(match["name"]))
-        at = match.end()
-    return keys
-
-
 def _parse(text: str) -> Iterator[Step]:
     text = text.strip()
     if text.startswith("{") and text.endswith("}"):
