@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 _CACHE = 4096
 _SIMILAR_MAX, _SIMILAR_SECONDS = 10, 600.0
 _SPAM_BURST, _SPAM_RATE = 25, 1 / 300
-_QUEUED_MAX = 1000
+_QUEUED_MAX = 10_000
+_WRITERS = 8
 _ATTEMPTS, _RETRY_SECONDS = 12, 10.0
 _MESSAGE_MAX = 1024
 
@@ -120,37 +121,41 @@ class Correlator:
 
 
 class EventRecorder:
-    """Writes core/v1 Events in the background, in order; never makes its caller wait."""
+    """Writes core/v1 Events in the background, those of one object in order; never makes its caller wait."""
 
     def __init__(self, client: Client, component: str, host: str = "") -> None:
         self._events = client.resource("v1", "events")
         self._component, self._host = component, host
         self._correlator = Correlator()
-        self._queue: asyncio.Queue[Object] = asyncio.Queue(_QUEUED_MAX)
-        self._task: asyncio.Task[None] | None = None
+        self._queues: list[asyncio.Queue[Object]] = [asyncio.Queue() for _ in range(_WRITERS)]
+        """One per writer; an object's events all go to the same."""
+        self._tasks: list[asyncio.Task[None]] = []
 
     def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Say that `reason` happened to `obj` (an object, or an ObjectReference made by `reference`).
-        `type` is Normal or Warning. Dropped if a thousand wait already."""
-        event = self._event(reference(obj, field_path), type, reason, message[:_MESSAGE_MAX])
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"events of {self._component}")
-        try:
-            self._queue.put_nowait(event)
-        except asyncio.QueueFull:
+        `type` is Normal or Warning. Dropped if ten thousand wait already."""
+        if sum(queue.qsize() for queue in self._queues) >= _QUEUED_MAX:
             log.warning("too many events wait; dropped %s: %s", reason, message)
+            return
+        if not self._tasks:
+            name = f"events of {self._component}"
+            self._tasks = [asyncio.create_task(self._run(queue), name=name) for queue in self._queues]
+        ref = reference(obj, field_path)
+        queue = self._queues[hash((ref.get("uid"), ref["name"])) % _WRITERS]
+        queue.put_nowait(self._event(ref, type, reason, message[:_MESSAGE_MAX]))
 
     async def close(self, timeout: float = 1.0) -> None:
         """Write what waits, for at most `timeout` seconds."""
-        if self._task is None:
+        if not self._tasks:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._queue.join()
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+                for queue in self._queues:
+                    await queue.join()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
 
     def _event(self, ref: Object, type: str, reason: str, message: str) -> Object:
         stamp = clock.stamp()
@@ -177,16 +182,16 @@ class EventRecorder:
             "reportingInstance": self._host,
         }
 
-    async def _run(self) -> None:
+    async def _run(self, queue: asyncio.Queue[Object]) -> None:
         while True:
-            event = await self._queue.get()
+            event = await queue.get()
             try:
                 if decided := self._correlator.correlate(event):
                     await self._write(*decided)
             except Exception:
                 log.exception("an event could not be written")
             finally:
-                self._queue.task_done()
+                queue.task_done()
 
     async def _write(self, event: Object, earlier: str) -> None:
         for _ in range(_ATTEMPTS):

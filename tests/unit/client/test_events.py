@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from kybern.client.events import Correlator, EventRecorder, reference
@@ -75,3 +77,38 @@ def test_floods_about_one_object_are_dropped_and_come_back_with_time(time):
     time[0] += 300
     assert passes(41)
     assert not passes(42)
+
+
+async def test_a_slow_write_holds_up_only_events_of_its_object(time):
+    client, release = FakeClient(), asyncio.Event()
+    create = client.events.create
+
+    async def slow(event):
+        if event["reason"] == "First":
+            await release.wait()
+        await create(event)
+
+    client.events.create = slow
+    recorder = EventRecorder(client, "c")
+    recorder.event(POD, "Normal", "First", "m")
+    recorder.event(POD, "Normal", "Second", "m")
+    others = [{**POD, "metadata": {**POD["metadata"], "uid": f"u{n}"}} for n in range(40)]
+    for other in others:
+        recorder.event(other, "Normal", "Other", "m")
+    async with asyncio.timeout(5):
+        while len(client.events.created) < 20:
+            await asyncio.sleep(0)
+    assert {event["reason"] for event in client.events.created} == {"Other"}
+    release.set()
+    await recorder.close()
+    told = [event["reason"] for event in client.events.created if event["involvedObject"]["uid"] == "u"]
+    assert told == ["First", "Second"]
+    assert len(client.events.created) == 42
+
+
+async def test_what_waits_is_limited(time, caplog):
+    recorder = EventRecorder(FakeClient(), "c")
+    for number in range(10_001):
+        recorder.event({**POD, "metadata": {"name": f"p{number}", "namespace": "ns"}}, "Normal", "R", "m")
+    assert "too many events wait; dropped R: m" in caplog.text
+    await recorder.close()
