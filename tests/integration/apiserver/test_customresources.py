@@ -296,3 +296,38 @@ def test_a_definition_with_wrong_schema_is_refused(kubectl: Kubectl) -> None:
     said = kubectl.error("create", "-f", "-", stdin=crd)
     path = "spec.versions[0].schema.openAPIV3Schema.properties[spec].type"
     assert f"{path}: Required value: must not be empty for specified object fields" in said
+
+
+def test_a_definition_goes_when_its_last_object_is_gone_and_frees_its_names(kubectl: Kubectl) -> None:
+    crd = definition("cluster.example.com")
+    crd["spec"] |= {"scope": "Cluster", "names": {"plural": "gadgets", "kind": "Gadget"}}
+    crd["metadata"]["name"] = "gadgets.cluster.example.com"
+    rival = copy.deepcopy(crd)
+    rival["spec"]["names"] = {"plural": "gizmos", "kind": "Gadget", "singular": "gizmo"}
+    rival["metadata"]["name"] = "gizmos.cluster.example.com"
+    kubectl.run("create", "-f", "-", stdin=crd)
+    kubectl.run("wait", "--for=condition=Established", "crd/gadgets.cluster.example.com", "--timeout=20s")
+    kubectl.run("create", "-f", "-", stdin=rival)
+    waiting = "jsonpath={.status.conditions[?(@.type=='NamesAccepted')].reason}"
+    gizmos = ("get", "crd", "gizmos.cluster.example.com", "-o", waiting)
+    kubectl.until(lambda: kubectl.out(*gizmos) == "KindConflict", "the names are taken")
+    held = {
+        "apiVersion": "cluster.example.com/v1", "kind": "Gadget", "spec": {"cronSpec": "* * * * *"},
+        "metadata": {"name": "g", "finalizers": ["example.com/hold"]},
+    }  # fmt: skip
+    kubectl.run("create", "-f", "-", stdin=held)
+    kubectl.run("delete", "crd", "gadgets.cluster.example.com", "--wait=false")
+    kubectl.run("wait", "--for=condition=Terminating", "crd/gadgets.cluster.example.com", "--timeout=20s")
+    held["metadata"] = {"name": "late"}
+    assert "MethodNotAllowed" in kubectl.error("create", "-f", "-", stdin=held)
+    kubectl.run("patch", "gadgets", "g", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    kubectl.run("wait", "--for=delete", "crd/gadgets.cluster.example.com", "--timeout=20s")
+    kubectl.until(lambda: kubectl.out(*gizmos) == "NoConflicts", "the names are free")
+    kubectl.run("delete", "crd", "gizmos.cluster.example.com")
+
+
+def test_a_watch_begins_with_what_is_there(kubectl: Kubectl) -> None:
+    kubectl.run("create", "-f", "-", stdin=crontab())
+    path = f"/apis/stable.example.com/v1/namespaces/{kubectl.namespace}/crontabs?watch=1&timeoutSeconds=1"
+    events = kubectl.out("get", "--raw", path).splitlines()
+    assert ['"type":"ADDED"' in line for line in events] == [True]
