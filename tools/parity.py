@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 
 from kybern.__main__ import COMMANDS
-from kybern.api.scheme import builtin
+from kybern.api.scheme import Scheme, builtin
 
 
 def upstream_names(section: str) -> list[str]:
@@ -31,7 +31,7 @@ def upstream_kinds() -> Iterator[tuple[str, str, str]]:
     definitions = orjson.loads((resources.files("kubernetes_validate") / path).read_bytes())["$defs"]
     for name, definition in definitions.items():
         gvks = definition.get("x-kubernetes-group-version-kind", [])
-        if len(gvks) == 1 and "metadata" in definition.get("properties", {}) and not name.endswith("List"):
+        if len(gvks) == 1 and "metadata" in definition.get("properties", {}) and not name.endswith(("List", ".Status")):
             yield gvks[0]["group"], gvks[0]["version"], gvks[0]["kind"]
 
 
@@ -66,6 +66,11 @@ def plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "").removesuffix("controller")
 
 
+def served_through(scheme: Scheme) -> set[str]:
+    """Kinds that only subresources take and give: Scale, TokenRequest, Eviction."""
+    return {part.kind for kind in scheme for part in kind.subresources} | {"Scale"}
+
+
 def resources_section() -> None:
     scheme = builtin()
     sys.stdout.write("## Resources\n\nStable versions; subresources as served here.\n\n")
@@ -74,6 +79,7 @@ def resources_section() -> None:
         if not stable(version):
             continue
         found = scheme.kind(f"{group}/{version}" if group else version, kind)
+        through = found or kind in served_through(scheme)
         parts = (
             []
             if not found
@@ -81,7 +87,7 @@ def resources_section() -> None:
         )
         parts += [sub.name for sub in found.subresources] if found else []
         rows.append(
-            (f"{group}/{version}" if group else version, kind, mark(bool(found)), ", ".join(dict.fromkeys(parts)))
+            (f"{group}/{version}" if group else version, kind, mark(bool(through)), ", ".join(dict.fromkeys(parts)))
         )
     table(("group/version", "kind", "here", "subresources"), iter(rows))
 

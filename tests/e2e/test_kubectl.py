@@ -68,7 +68,8 @@ def test_exec_over_spdy(cluster: Cluster, sleeper: str, monkeypatch: pytest.Monk
 
 
 def test_attach(cluster: Cluster, namespace: str) -> None:
-    running(cluster, namespace, "echo", ["sh", "-c", "while read l; do echo got $l; done"], container={"stdin": True, "stdinOnce": True})
+    more = {"stdin": True, "stdinOnce": True}
+    running(cluster, namespace, "echo", ["sh", "-c", "while read l; do echo got $l; done"], container=more)
     done = cluster.kubectl_process("-n", namespace, "attach", "-i", "echo", stdin="a\nb\n", timeout=30)
     assert "got a" in done.stdout
     assert "got b" in done.stdout
