@@ -61,7 +61,7 @@ class Cache:
         self._assumed.pop(key, None)
         pod, counted_on = self._placed.get(key, (None, ""))
         if pod and counted_on == node and all(pod.spec.get(part) == obj["spec"].get(part) for part in _COUNTED):
-            pod.obj = obj
+            self._put(pod.renewed(obj), node)
         else:
             self._place(PodInfo(obj), node)
 
@@ -99,12 +99,17 @@ class Cache:
 
     def _place(self, pod: PodInfo, node: str) -> None:
         self._take_off(pod.key)
+        row = self.table.row_of.get(node)
+        if row is not None:
+            self.table.add_pod(row, pod)
+        self._put(pod, node)
+
+    def _put(self, pod: PodInfo, node: str) -> None:
+        """Remember a pod that is counted, or whose node isn't known."""
         self._placed[pod.key] = (pod, node)
         row = self.table.row_of.get(node)
-        if row is None:
-            self._strays.setdefault(node, {})[pod.key] = pod
-        else:
-            self.table.add_pod(row, pod)
+        where = self._strays.setdefault(node, {}) if row is None else self.table.pods[row]
+        where[pod.key] = pod
 
     def _take_off(self, key: str) -> bool:
         placed = self._placed.pop(key, None)

@@ -7,6 +7,7 @@ Resource rules: https://kubernetes.io/docs/concepts/workloads/pods/init-containe
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from copy import copy
 from typing import Any
 
 from kybern.api import quantity as quantities
@@ -38,6 +39,12 @@ class PodInfo:
         self.signature: Hashable | None = None
         self.slots: Any = None
         """The node table's memo of the columns and amounts of `requests`."""
+
+    def renewed(self, obj: Object) -> PodInfo:
+        """The same pod as a later object of it, whose needs are no others."""
+        info = copy(self)
+        info.obj = obj
+        return info
 
     @property
     def spec(self) -> Object:
