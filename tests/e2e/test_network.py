@@ -57,7 +57,7 @@ def ask(cluster: Cluster, namespace: str, script: str) -> str:
 
 
 def many(cluster: Cluster, namespace: str, url: str, count: int = 20) -> set[str]:
-    said = ask(cluster, namespace, f"for i in $(seq {count}); do wget -T 2 -qO- {url} || echo none; done")
+    said = ask(cluster, namespace, f"for i in $(seq {count}); do timeout 3 wget -qO- {url} || echo none; done")
     return set(said.split())
 
 
@@ -70,7 +70,7 @@ def test_a_service_spreads_over_its_pods(cluster: Cluster, client: str) -> None:
 
 def test_session_affinity_keeps_a_client_at_one_pod(cluster: Cluster, client: str) -> None:
     create(cluster, client, service("sticky", sessionAffinity="ClientIP"))
-    eventually(lambda: "web" in ask(cluster, client, "wget -T 2 -qO- http://sticky"))
+    eventually(lambda: "web" in ask(cluster, client, "timeout 3 wget -qO- http://sticky"))
     assert len(many(cluster, client, "http://sticky")) == 1
 
 
@@ -93,13 +93,13 @@ def test_a_host_port_answers_on_the_node(cluster: Cluster, client: str) -> None:
     create(cluster, client, web("hosted", port={"hostPort": 28080}))
     cluster.kubectl("-n", client, "wait", "--for=condition=Ready", "pod/hosted", "--timeout=45s")
     address = cluster.get("-n", client, "pod", "hosted")["status"]["hostIP"]
-    assert eventually(lambda: ask(cluster, client, f"wget -T 2 -qO- http://{address}:28080")) == "hosted"
+    assert eventually(lambda: ask(cluster, client, f"timeout 3 wget -qO- http://{address}:28080")) == "hosted"
 
 
 def test_a_service_without_pods_refuses_at_once(cluster: Cluster, client: str) -> None:
     create(cluster, client, service("empty", selector={"app": "none"}))
     began = time.monotonic()
-    said = eventually(lambda: ask(cluster, client, "wget -T 5 -qO- http://empty 2>&1 | grep refused"))
+    said = eventually(lambda: ask(cluster, client, "timeout 3 wget -qO- http://empty 2>&1 | grep refused"))
     assert "refused" in said
     assert time.monotonic() - began < 20
 

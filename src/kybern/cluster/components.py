@@ -135,6 +135,7 @@ def _kubelet_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--pod-log-dir={layout.logs}/pods",
         f"--pod-manifest-path={layout.manifests}",
         f"--cni-conf-dir={containerd.cni_conf_dir(layout)}",
+        f"--non-masquerade-cidr={settings.cluster_cidr}",
         f"--client-ca-file={pki}/ca.crt",
         f"--tls-cert-file={pki}/kubelet.crt",
         f"--tls-private-key-file={pki}/kubelet.key",

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from kybern.cluster.layout import Layout, write_json
+from kybern.network import masquerade
 from kybern.process.daemon import OperatorError
 
 SYSCTLS = {"net/ipv4/ip_forward": "1"}
@@ -161,12 +162,13 @@ def remove_cgroups() -> None:
 
 
 def remove_network_leftovers() -> None:
-    """iptables chains that the portmap plugin made; it leaves its own top-level chains behind."""
-    iptables = shutil.which("iptables")
-    if not iptables:
+    """The kubelet's table, and chains of the portmap plugin: it leaves its top-level ones behind."""
+    with contextlib.suppress(masquerade.MasqueradeFailed):
+        masquerade.remove()
+    if not shutil.which("iptables-save"):
         return
     saved = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=False).stdout
-    if "CNI-HOSTPORT" not in saved:
+    if "CNI-" not in saved:
         return
     kept = [line for line in saved.splitlines() if "CNI-HOSTPORT" not in line and "CNI-DN-" not in line]
     subprocess.run(["iptables-restore", "-T", "nat"], input="\n".join(kept) + "\n", text=True, check=False)

@@ -61,6 +61,8 @@ FLAGS = (
     Flag("http-check-frequency", "http_check_period", settings.seconds, "TIME", "how often to ask --manifest-url"),
     Flag("sync-frequency", "sync_period", settings.seconds, "TIME", "how often each pod is looked at (default 1m)"),
     Flag("cni-conf-dir", "cni_conf_dir", str, "DIR", "where to write the CNI configuration; without it another does"),
+    Flag("non-masquerade-cidr", "non_masquerade_cidrs", settings.words, "CIDR,...",
+         "where pods go by their own addresses; with --cni-conf-dir (default 10.0.0.0/8)"),
     Flag("pod-cidr", "pod_cidr", str, "CIDR", "addresses of pods; only without --kubeconfig"),
     Flag("cluster-dns", "cluster_dns", settings.words, "IP,...", "name servers of pods"),
     Flag("cluster-domain", "cluster_domain", str, "NAME", "the cluster's zone (default cluster.local)"),

@@ -36,6 +36,8 @@ class Config:
     """Only for a kubelet without an API server: else the node's spec.podCIDR counts."""
     cni_conf_dir: Path | None = None
     """Where to write the CNI configuration; None leaves that to another network provider."""
+    non_masquerade_cidrs: tuple[str, ...] = ("10.0.0.0/8",)
+    """Where pods are known by their own addresses; only with `cni_conf_dir`."""
     max_pods: int = 110
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"

@@ -15,7 +15,7 @@ from typing import Any
 
 from kybern.api.types import Object
 from kybern.client.rest import Client
-from kybern.kubelet import admission, cni, machine, node_status, termination
+from kybern.kubelet import admission, machine, node_status, termination
 from kybern.kubelet.api_side import APISide
 from kybern.kubelet.builder import Builder
 from kybern.kubelet.config import Config
@@ -34,6 +34,7 @@ from kybern.kubelet.sources.files import FileSource
 from kybern.kubelet.sources.http import HTTPSource
 from kybern.kubelet.tokens import NoTokens
 from kybern.kubelet.volumes.manager import Volumes
+from kybern.network import cni, masquerade
 from kybern.process.clock import clock
 from kybern.process.daemon import OperatorError
 
@@ -223,6 +224,10 @@ class Kubelet:
             return
         self._cidrs = cidrs
         if self.config.cni_conf_dir:
+            try:
+                masquerade.install(cidrs, self.config.non_masquerade_cidrs)
+            except masquerade.MasqueradeFailed as error:
+                log.error("pods don't reach beyond the cluster: %s", error)
             try:
                 if cni.write(self.config.cni_conf_dir, cidrs, self.config.paths.root / "cni"):
                     log.info("pods get addresses of %s", ", ".join(cidrs))

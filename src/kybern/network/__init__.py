@@ -1,7 +1,7 @@
-"""The node's pod network: CNI configuration and routes.
+"""The node's pod network: CNI configuration, and addresses beyond the cluster.
 
 reads: the node's pod CIDR
-writes: CNI configuration, sysctls
+writes: CNI configuration, an nftables table
 start here: cni.py
 to add one: a network mode is a function in cni.py
 """

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kybern.kubelet import cni
+from kybern.network import cni
 
 
 def test_pods_get_routed_interfaces_and_addresses_of_the_nodes_range() -> None:
     found = cni.conflist(["10.244.3.0/24"], Path("/root/cni"))
     ptp, portmap = found["plugins"]
-    assert ptp["type"] == "ptp" and ptp["ipMasq"] is True
+    assert ptp["type"] == "ptp" and ptp["ipMasq"] is False
     assert ptp["ipam"]["ranges"] == [[{"subnet": "10.244.3.0/24"}]]
     assert ptp["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}]
     assert ptp["ipam"]["dataDir"] == "/root/cni"

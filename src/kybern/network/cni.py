@@ -30,7 +30,7 @@ def conflist(cidrs: Sequence[str], data_dir: Path) -> Object:
         "cniVersion": "1.0.0",
         "name": "kybern",
         "plugins": [
-            {"type": "ptp", "ipMasq": True, "ipam": ipam},
+            {"type": "ptp", "ipMasq": False, "ipam": ipam},
             {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True},
         ],
     }
