@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/config-api/kube-scheduler-config.v1
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 
 from kybern.api.types import Object
 from kybern.process.daemon import OperatorError
+from kybern.process.flags import duration
 from kybern.scheduler import framework as fw
 from kybern.scheduler.plugins import discover
 from kybern.scheduler.pod import PodInfo
@@ -90,6 +92,17 @@ class Profile:
         return None if None in signs else (self.name, signs)
 
 
+LEASE = {"name": "kube-scheduler", "namespace": "kube-system"}
+_LEASE_FIELDS = {
+    "resourceName": "name",
+    "resourceNamespace": "namespace",
+    "leaseDuration": "lease_duration",
+    "renewDeadline": "renew_deadline",
+    "retryPeriod": "retry_period",
+}
+"""Field of leaderElection -> argument of LeaderElector."""
+
+
 @dataclass(slots=True)
 class Configuration:
     """A whole KubeSchedulerConfiguration, as far as it is known here."""
@@ -97,6 +110,8 @@ class Configuration:
     profiles: list[Object] = field(default_factory=lambda: [{}])
     kubeconfig: str = ""
     leader_elect: bool | None = None
+    lease: dict[str, Any] = field(default_factory=lambda: dict(LEASE))
+    """Arguments for the LeaderElector: name, namespace, and durations in seconds where given."""
     initial_backoff: float = INITIAL_BACKOFF
     max_backoff: float = MAX_BACKOFF
 
@@ -120,18 +135,35 @@ def parse(data: Any, path: str = "configuration") -> Configuration:
         raise OperatorError(f"{path}: expected apiVersion {wanted[0]}, kind {wanted[1]}")
     _only(data, path, "apiVersion", "kind", "profiles", "clientConnection", "leaderElection",
           "percentageOfNodesToScore", "podInitialBackoffSeconds", "podMaxBackoffSeconds")  # fmt: skip
-    if data.get("percentageOfNodesToScore") not in (None, 0, 100):
-        raise OperatorError(f"{path}: percentageOfNodesToScore can only be 100: every node is always scored")
+    _check_percentage(data, path)
     connection, election = data.get("clientConnection") or {}, data.get("leaderElection") or {}
     _only(connection, f"{path}: clientConnection", "kubeconfig")
-    _only(election, f"{path}: leaderElection", "leaderElect")
+    _only(election, f"{path}: leaderElection", "leaderElect", "resourceLock", *_LEASE_FIELDS)
+    if election.get("resourceLock") not in (None, "leases"):
+        raise OperatorError(f"{path}: leaderElection.resourceLock can only be leases")
     return Configuration(
         profiles=data.get("profiles") or [{}],
         kubeconfig=connection.get("kubeconfig", ""),
         leader_elect=election.get("leaderElect"),
+        lease={**LEASE, **_lease(election, path)},
         initial_backoff=float(data.get("podInitialBackoffSeconds") or INITIAL_BACKOFF),
         max_backoff=float(data.get("podMaxBackoffSeconds") or MAX_BACKOFF),
     )
+
+
+def _lease(election: Object, path: str) -> dict[str, Any]:
+    lease = {argument: election[name] for name, argument in _LEASE_FIELDS.items() if election.get(name)}
+    for name in lease.keys() - LEASE.keys():
+        try:
+            lease[name] = duration(lease[name])
+        except (ArgumentTypeError, TypeError) as error:
+            raise OperatorError(f"{path}: leaderElection: {error}") from error
+    return lease
+
+
+def _check_percentage(data: Object, where: str) -> None:
+    if data.get("percentageOfNodesToScore") not in (None, 0, 100):
+        raise OperatorError(f"{where}: percentageOfNodesToScore can only be 100: every node is always scored")
 
 
 def build(configuration: Configuration, handle: fw.Handle) -> dict[str, Profile]:
@@ -144,6 +176,7 @@ def build(configuration: Configuration, handle: fw.Handle) -> dict[str, Profile]
         if name in profiles:
             raise OperatorError(f"{where} is configured twice")
         _only(data, where, "schedulerName", "plugins", "pluginConfig", "percentageOfNodesToScore")
+        _check_percentage(data, where)
         points = _points(data.get("plugins") or {}, classes, where)
         arguments = {entry["name"]: entry.get("args") or {} for entry in data.get("pluginConfig") or ()}
         enabled = dict.fromkeys(name for point in points.values() for name in point)

@@ -147,14 +147,19 @@ class SchedulingQueue:
 
     # The cycle takes a pod and says how it went (`remove` when it was bound).
 
+    def take(self) -> QueuedPod | None:
+        """The next pod to schedule, if there is one."""
+        queued = self._next()
+        if queued:
+            queued.place = Place.CYCLE
+            queued.attempts += 1
+            queued.wakes_seen = self._wakes
+        return queued
+
     async def pop(self) -> QueuedPod:
         """The next pod to schedule; waits for one."""
         while True:
-            queued = self._next()
-            if queued:
-                queued.place = Place.CYCLE
-                queued.attempts += 1
-                queued.wakes_seen = self._wakes
+            if queued := self.take():
                 return queued
             self._changed.clear()
             try:

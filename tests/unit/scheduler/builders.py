@@ -11,6 +11,7 @@ from kybern.scheduler.framework import Handle
 from kybern.scheduler.pod import PodInfo
 from kybern.scheduler.profiles import Configuration, Profile, build
 from kybern.scheduler.report import Reporter
+from kybern.scheduler.watching import Feed
 
 DEFAULT = "default-scheduler"
 
@@ -20,7 +21,8 @@ def node(name: str, *, labels: dict[str, str] | None = None, taints: list[Object
     spec: Object = {"taints": taints or []}
     if unschedulable:
         spec["unschedulable"] = True
-    allocatable = {"cpu": "4", "memory": "8Gi", "pods": "110", **{k.replace("__", "/"): v for k, v in allocatable.items()}}
+    named = {resource.replace("__", "/"): quantity for resource, quantity in allocatable.items()}
+    allocatable = {"cpu": "4", "memory": "8Gi", "pods": "110", **named}
     return {
         "kind": "Node",
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
@@ -53,6 +55,20 @@ class World:
         self.queue = queue_for(self.profiles)
         self.reporter = reporter or Reporter()
         self.scheduler = Scheduler(self.profiles, self.cache, self.queue, self.reporter)
+        self.feed = Feed(self.cache, self.queue, self.profiles, self.reporter)
+
+    def wait(self, obj: Object, *rejected_by: str) -> None:
+        """Let the pod wait, as unschedulable if plugins rejected it."""
+        self.feed.pod_changed(None, obj)
+        if rejected_by:
+            queued = self.queue.take()
+            assert queued and queued.pod.obj is obj
+            self.queue.park(queued, rejected_by)
+
+    def place_of(self, name: str) -> str:
+        """Where in the queue the pod is; empty if nowhere."""
+        queued = self.queue.get(f"default/{name}")
+        return queued.place.name if queued else ""
 
     def choose(self, obj: Object) -> str:
         """The node for the pod; assumes it there. Raises Unfit."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from kybern.api.errors import Conflict
+from kybern.api.errors import Conflict, NotFound
 from kybern.api.types import Object
 from kybern.scheduler.evaluation import Unfit
-from kybern.scheduler.framework import Handle, NodePlugin
+from kybern.scheduler.framework import ClusterEvent, Code, CycleState, Handle, NodePlugin, Plugin, Status
 from kybern.scheduler.pod import PodInfo
+from kybern.scheduler.profiles import Configuration, parse
 from kybern.scheduler.report import Reporter
 from kybern.scheduler.snapshot import NodeView
-from kybern.scheduler.watching import Feed
 from tests.unit.scheduler.builders import DEFAULT, World, node, pod
 
 
@@ -25,6 +27,7 @@ class FakePods:
         self.bound: dict[str, str] = {}
         self.conditions: list[Object] = []
         self.failures = 0
+        self.confirm: Callable[[str, str], None] | None = None
         self.called = asyncio.Event()
 
     def resource(self, *_: Any, **__: Any) -> FakePods:
@@ -36,6 +39,8 @@ class FakePods:
             self.failures -= 1
             raise Conflict("pod is being thought about")
         self.bound[name] = body["target"]["name"]
+        if self.confirm:
+            asyncio.get_running_loop().call_soon(self.confirm, name, self.bound[name])
         return {}
 
     async def patch(self, name: str, body: Object, namespace: str, **_: Any) -> Object:
@@ -58,11 +63,11 @@ class FakeRecorder:
 class Running(World):
     """A scheduler at work against the fakes."""
 
-    def __init__(self, *nodes: Object) -> None:
+    def __init__(self, *nodes: Object, configuration: Configuration | None = None) -> None:
         self.api, self.recorder = FakePods(), FakeRecorder()
-        reporter = Reporter(self.api, {DEFAULT: self.recorder})  # type: ignore[arg-type,dict-item]
-        super().__init__(reporter=reporter, handle=Handle(self.api))  # type: ignore[arg-type]
-        self.feed = Feed(self.cache, self.queue, self.profiles, reporter)
+        recorders: Any = {DEFAULT: self.recorder, "second": self.recorder}
+        client: Any = self.api
+        super().__init__(configuration=configuration, reporter=Reporter(client, recorders), handle=Handle(client))
         for obj in nodes:
             self.feed.node_changed(None, obj)
 
@@ -107,7 +112,8 @@ async def test_unschedulable_pod_gets_condition_and_event_and_fits_later() -> No
             "0/1 nodes are available: 1 Insufficient cpu. "
             "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
         )
-        assert (condition["type"], condition["status"], condition["reason"]) == ("PodScheduled", "False", "Unschedulable")
+        said = [condition[name] for name in ("type", "status", "reason")]
+        assert said == ["PodScheduled", "False", "Unschedulable"]
         assert condition["message"] == text
         assert world.recorder.events == [("FailedScheduling", text)]
         world.feed.node_changed(None, node("big"))
@@ -201,3 +207,129 @@ async def test_incremental_results_equal_fresh_ones() -> None:
         row = int(kept.totals().argmax())
         for world in (shared, fresh):
             world.cache.assume(PodInfo(info.obj), world.cache.table.names[row])
+
+
+async def test_confirmed_pods_leave_the_rest_of_their_kind_free_to_choose() -> None:
+    world = Running(*(node(f"n{i}") for i in range(4)))
+
+    def confirm(name: str, where: str) -> None:
+        world.feed.pod_changed(waiting[name], pod(name, requests={"cpu": "1"}, node_name=where))
+
+    world.api.confirm = confirm
+    waiting = {f"p{index}": pod(f"p{index}", requests={"cpu": "1"}) for index in range(12)}
+    async with world:
+        for obj in waiting.values():
+            world.feed.pod_changed(None, obj)
+            await world.until(lambda obj=obj: obj["metadata"]["name"] in world.api.bound)
+    placed = list(world.api.bound.values())
+    assert {name: placed.count(name) for name in placed} == dict.fromkeys(("n0", "n1", "n2", "n3"), 3)
+    assert not world.cache.is_assumed("default/p0")
+
+
+async def test_the_log_says_where_and_out_of_how_many(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with Running(node("n1"), node("n2", cpu="1"), node("n3", cpu="1")) as world:
+        world.feed.pod_changed(None, pod("p", requests={"cpu": "2"}))
+        await world.until(lambda: world.recorder.events)
+    assert "pod=default/p node=n1 evaluated=3 feasible=1" in caplog.text
+
+
+async def test_pod_deleted_while_it_is_bound_is_forgotten() -> None:
+    world = Running(node("n1", cpu="1"))
+    obj = pod("p", requests={"cpu": "1"})
+
+    async def gone(*_: Any) -> Object:
+        world.feed.pod_changed(obj, None)
+        world.api.called.set()
+        raise NotFound("pods \"p\" not found")
+
+    world.api.post = gone  # type: ignore[method-assign,assignment]
+    async with world:
+        world.feed.pod_changed(None, obj)
+        await world.api.called.wait()
+        await world.until(lambda: not world.scheduler._binding)
+    assert len(world.queue) == 0
+    assert world.recorder.events == []
+    assert world.choose(pod("q", requests={"cpu": "1"})) == "n1"
+
+
+class Doorman(Plugin):
+    """Keeps a place back until told, then says no."""
+
+    name = "Doorman"
+
+    def __init__(self) -> None:
+        super().__init__(Handle(), {})
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+        self.unreserved: list[str] = []
+
+    def sign(self, pod: PodInfo) -> str:
+        return ""
+
+    def reserve(self, state: CycleState, pod: PodInfo, node: str) -> Status | None:
+        return None
+
+    def unreserve(self, state: CycleState, pod: PodInfo, node: str) -> None:
+        self.unreserved.append(node)
+
+    async def permit(self, state: CycleState, pod: PodInfo, node: str) -> Status | None:
+        self.asked.set()
+        await self.answer.wait()
+        return Status(Code.UNSCHEDULABLE, "not tonight", self.name)
+
+
+@pytest.mark.parametrize("something_happens", [False, True])
+async def test_refused_permit_gives_the_place_back(something_happens: bool) -> None:
+    world, doorman = Running(node("n1", cpu="1")), Doorman()
+    world.profiles[DEFAULT].reserves.append(doorman)
+    world.profiles[DEFAULT].permits.append(doorman)
+    world.profiles[DEFAULT].hints[ClusterEvent.NODE_ADD]["Doorman"] = None
+    async with world:
+        world.feed.pod_changed(None, pod("p", requests={"cpu": "1"}))
+        await doorman.asked.wait()
+        with pytest.raises(Unfit, match="Insufficient cpu"):
+            world.choose(pod("q", requests={"cpu": "1"}))
+        if something_happens:
+            world.feed.node_changed(None, node("n2", cpu="1", pods="0"))
+        doorman.asked.clear()
+        doorman.answer.set()
+        await world.until(lambda: doorman.unreserved)
+        if something_happens:
+            # What came while it waited may have been what it needs: it is tried again.
+            await world.until(lambda: len(doorman.unreserved) == 2)
+    assert world.place_of("p") == "UNSCHEDULABLE"
+    nodes = 2 if something_happens else 1
+    assert world.recorder.events[0] == ("FailedScheduling", f"0/{nodes} nodes are available: not tonight.")
+    assert world.choose(pod("q", requests={"cpu": "1"})) == "n1"
+
+
+async def test_profiles_schedule_their_own_pods() -> None:
+    entries = [
+        {},
+        {"schedulerName": "second", "plugins": {"filter": {"disabled": [{"name": "TaintToleration"}]}}},
+    ]
+    head = {"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"}
+    taint = {"key": "k", "value": "v", "effect": "NoSchedule"}
+    async with Running(node("n1", taints=[taint]), configuration=parse({**head, "profiles": entries})) as world:
+        world.feed.pod_changed(None, pod("first"))
+        world.feed.pod_changed(None, pod("other", schedulerName="second"))
+        world.feed.pod_changed(None, pod("nobodys", schedulerName="third"))
+        await world.until(lambda: world.api.bound and world.api.conditions)
+        assert (world.place_of("first"), world.place_of("nobodys")) == ("UNSCHEDULABLE", "")
+    assert world.api.bound == {"other": "n1"}
+
+
+async def test_nothing_is_chosen_for_a_pod_that_left_while_all_slots_were_taken() -> None:
+    world, doorman = Running(node("n1")), Doorman()
+    world.profiles[DEFAULT].permits.append(doorman)
+    world.scheduler._slots = asyncio.Semaphore(1)
+    async with world:
+        world.feed.pod_changed(None, pod("first"))
+        await doorman.asked.wait()
+        world.feed.pod_changed(None, pod("second"))
+        await asyncio.sleep(0)
+        world.feed.pod_changed(pod("second"), None)
+        doorman.answer.set()
+        await world.until(lambda: world.recorder.events)
+    assert not world.cache.is_assumed("default/second")
+    assert len(world.recorder.events) == 1

@@ -114,7 +114,7 @@ async def test_node_selector() -> None:
 )
 async def test_affinity_operators(term: dict[str, object], fits: list[str]) -> None:
     world = World(node("a"), node("b", labels={"gen": "3"}), node("c", labels={"gen": "7"}))
-    evaluated = set()
+    evaluated: set[str] = set()
     try:
         for _ in range(3):
             chosen = world.choose(pod(f"p{len(evaluated)}", affinity=required(term), requests={"cpu": "3"}))

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from kybern.scheduler.cycle import queue_for
 from kybern.scheduler.framework import ClusterEvent
 from kybern.scheduler.pod import PodInfo
-from kybern.scheduler.queue import FLUSH_AFTER, SchedulingQueue
+from kybern.scheduler.queue import FLUSH_AFTER, Place, QueuedPod, SchedulingQueue
 from tests.unit.scheduler.builders import World, node, pod
 
 
@@ -25,13 +26,16 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return clock
 
 
+def entry(queue: SchedulingQueue) -> QueuedPod:
+    found = queue.get("default/p")
+    assert found
+    return found
+
+
 async def popped(queue: SchedulingQueue) -> str | None:
     """The next pod's name if one is ready at once."""
-    queued = queue._next()
-    if queued is None:
-        return None
-    queued.attempts += 1
-    return queued.pod.name
+    queued = queue.take()
+    return queued.pod.name if queued else None
 
 
 async def test_higher_priority_first_then_older(now: list[float]) -> None:
@@ -46,7 +50,7 @@ async def test_unschedulable_pod_wakes_only_for_what_its_rejecters_hope_for(now:
     queue = World().queue
     queue.add(PodInfo(pod("p", requests={"cpu": "2"})))
     await popped(queue)
-    queue.park(queue.get("default/p"), {"NodeResourcesFit"})
+    queue.park(entry(queue), {"NodeResourcesFit"})
     queue.wake(ClusterEvent.NODE_TAINT, None, node("n"))
     queue.wake(ClusterEvent.NODE_ADD, None, node("small", cpu="1"))
     assert queue.counts()["unschedulable"] == 1
@@ -60,7 +64,7 @@ async def test_error_backoff_doubles_up_to_ten_seconds(now: list[float]) -> None
     queue.add(PodInfo(pod("p")))
     for seconds in (1, 2, 4, 8, 10, 10):
         assert await popped(queue) == "p"
-        queue.retry(queue.get("default/p"))
+        queue.retry(entry(queue))
         now[0] += seconds - 0.1
         assert await popped(queue) is None
         now[0] += 0.1
@@ -70,7 +74,7 @@ async def test_forgotten_pods_are_tried_again_after_five_minutes(now: list[float
     queue = World().queue
     queue.add(PodInfo(pod("p")))
     await popped(queue)
-    queue.park(queue.get("default/p"), {"NodeName"})
+    queue.park(entry(queue), {"NodeName"})
     now[0] += FLUSH_AFTER - 1
     queue.flush()
     assert await popped(queue) is None
@@ -103,3 +107,52 @@ async def test_pop_waits_for_a_pod() -> None:
     assert not waiting.done()
     queue.add(PodInfo(pod("p")))
     assert (await waiting).pod.name == "p"
+
+
+async def test_backoff_of_woken_pods_doubles_while_others_are_active(now: list[float]) -> None:
+    """An idle scheduler would not wait for it."""
+    queue = World().queue
+    queue.add(PodInfo(pod("p")))
+    for seconds in (1, 2, 4, 8, 10, 10):
+        assert await popped(queue) == "p"
+        queue.park(entry(queue), {"TaintToleration"})
+        queue.wake(ClusterEvent.NODE_ADD, None, node("n"))
+        assert entry(queue).place is Place.BACKOFF
+        now[0] += seconds - 0.1
+        queue.add(PodInfo(pod("other")))
+        assert await popped(queue) == "other"
+        queue.remove("default/other")
+        now[0] += 0.1
+        queue.add(PodInfo(pod("urgent", priority=9)))
+        assert await popped(queue) == "urgent"
+        queue.remove("default/urgent")
+        assert entry(queue).place is Place.ACTIVE
+
+
+async def test_event_during_the_attempt_is_not_missed(now: list[float]) -> None:
+    queue = World().queue
+    queue.add(PodInfo(pod("p")))
+    await popped(queue)
+    queue.wake(ClusterEvent.NODE_ADD, None, node("n"))
+    queue.park(entry(queue), {"NodeResourcesFit"})
+    assert entry(queue).place is Place.BACKOFF
+
+
+async def test_change_of_a_pod_in_its_cycle_is_used_next_time(now: list[float]) -> None:
+    queue, old = World().queue, pod("p")
+    queue.add(PodInfo(old))
+    await popped(queue)
+    queue.update(PodInfo(pod("p", requests={"cpu": "1"})), old)
+    queue.retry(entry(queue))
+    now[0] += 1
+    await popped(queue)
+    assert entry(queue).pod.requests == {"cpu": 1000}
+
+
+async def test_pop_sleeps_until_a_failed_pods_backoff_ends() -> None:
+    queue = queue_for(World().profiles, initial_backoff=0.02)
+    queue.add(PodInfo(pod("p")))
+    queue.retry(await queue.pop())
+    began = asyncio.get_running_loop().time()
+    assert (await asyncio.wait_for(queue.pop(), 5)).pod.name == "p"
+    assert asyncio.get_running_loop().time() - began >= 0.02
