@@ -76,7 +76,7 @@ class EndpointSliceController(Controller):
         for pod in chosen:
             address = services.address_of(pod, family)
             ports = slice_ports(service, pod)
-            if address and ports is not None and services.belongs(pod, terminating=True):
+            if address and services.belongs(pod, terminating=True):
                 node = self.nodes.get(pod["spec"].get("nodeName", ""))
                 wanted.setdefault(port_key(ports), []).append(endpoint(service, pod, address, node))
         stamp = services.trigger_time(service, chosen)
@@ -139,13 +139,11 @@ class EndpointSliceController(Controller):
             del written[name]
 
 
-def slice_ports(service: Object, pod: Object) -> list[Object] | None:
-    """The ports of an endpoint; None where the pod serves none of those asked for."""
-    asked = service["spec"].get("ports") or []
-    if not asked:
-        return [] if services.is_headless(service) else None
+def slice_ports(service: Object, pod: Object) -> list[Object]:
+    """The ports of an endpoint. A pod that serves none of those asked for is an endpoint all the same, without ports:
+    it has a name where the Service is headless."""
     ports = []
-    for port in asked:
+    for port in service["spec"].get("ports") or []:
         number = services.target_port(port, pod)
         if number is None:
             continue
@@ -153,7 +151,7 @@ def slice_ports(service: Object, pod: Object) -> list[Object] | None:
         if port.get("appProtocol"):
             made["appProtocol"] = port["appProtocol"]
         ports.append(made)
-    return ports or None
+    return ports
 
 
 def endpoint(service: Object, pod: Object, address: str, node: Object | None) -> Object:
