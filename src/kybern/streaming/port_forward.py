@@ -110,7 +110,7 @@ def ports_of(args: Mapping[str, Sequence[str]]) -> list[int]:
     """The ports in a query: repeated or comma-separated. Raises ValueError."""
     ports = [int(text) for value in args.get("port") or args.get("ports") or () for text in value.split(",")]
     if not ports or not all(0 < port < 65536 for port in ports):
-        raise ValueError("query parameter \"port\" is required, as numbers between 1 and 65535")
+        raise ValueError('query parameter "port" is required, as numbers between 1 and 65535')
     return ports
 
 

@@ -1,13 +1,13 @@
 import asyncio
 
 import pytest
-from tests.unit.client.fakes import FakeAPI, event
 
 from kybern.api.errors import Expired
 from kybern.client import informer as informer_module
 from kybern.client.informer import InformerFactory
 from kybern.client.rest import Client
 from kybern.client.transport import InProcessTransport
+from tests.unit.client.fakes import FakeAPI, event
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 import asyncio
 
 import pytest
-from tests.unit.client.fakes import FakeAPI
 
 from kybern.api.errors import ServiceUnavailable
 from kybern.client.leaderelection import LeaderElector, LeadershipLost
 from kybern.client.rest import Client
 from kybern.client.transport import InProcessTransport
+from tests.unit.client.fakes import FakeAPI
 
 
 def elector(api, identity, **kw):

@@ -4,13 +4,13 @@ import ssl
 import orjson
 import pytest
 from aiohttp import web
-from tests.unit.client.fakes import FakeAPI, event
 
 from kybern.api.errors import Conflict, NotFound, TooManyRequests
 from kybern.client.kubeconfig import ClientConfig, connect, load
 from kybern.client.rest import Client, lines
 from kybern.client.transport import Answer, InProcessTransport, Unreachable
 from kybern.process.daemon import OperatorError
+from tests.unit.client.fakes import FakeAPI, event
 
 
 class Scripted:
