@@ -43,6 +43,10 @@ POD_ROWS = (
         "≤ 400",
     ),
 )
+SCHEDULER = (
+    "Every node is scored for every pod. Upstream v1.36 scores a sample of 5,000 nodes and takes 20–36 ms CPU per pod, "
+    "35–50 pods/s end to end; kybern's aim is ≤ 1.5 ms and ≥ 500 pods/s."
+)
 HEAD = ("| figure | here | upstream v1.36 | aim |", "| --- | --- | --- | --- |")
 
 
@@ -79,7 +83,7 @@ def main() -> None:
     lines += rows(API_ROWS, figures("api_bench", "--pods", "500" if quick else "5000"))
     if (DATA_DIR / "run" / "supervisor.json").exists():
         lines += rows(POD_ROWS, figures("pods_bench", "--pods", "30"))
-    lines += ["", "## The scheduler's cycle alone", "", "```", said("scheduler_bench"), "```"]
+    lines += ["", "## The scheduler", "", SCHEDULER, "", "```", said("scheduler_bench"), "```"]
     lines += ["", "## The store", "", "```", said("store_bench"), "```"]
     notes = ROOT / "docs" / "performance-notes.md"
     if notes.exists():
