@@ -66,15 +66,14 @@ class Cluster:
 
     def node(self, name: str, cpu: str = "4", taint: str = "", **labels: str) -> None:
         """A node as a kubelet and the node lifecycle controller would leave it."""
-        self.kubectl.run("create", "-f", "-", stdin={"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
-        self.allocatable(name, cpu)
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": _status(cpu)}
+        self.kubectl.run("create", "-f", "-", stdin=node)
         self.kubectl.run("taint", "node", name, "node.kubernetes.io/not-ready-", *([taint] if taint else []))
         if labels:
             self.kubectl.run("label", "node", name, *(f"{key}={value}" for key, value in labels.items()))
 
     def allocatable(self, name: str, cpu: str) -> None:
-        amounts = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
-        status = json.dumps({"status": {"capacity": amounts, "allocatable": amounts}})
+        status = json.dumps({"status": _status(cpu)})
         self.kubectl.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", status)
 
     def pod(self, name: str, cpu: str = "100m", **spec: Any) -> None:
@@ -105,6 +104,11 @@ class Cluster:
             return messages if check(messages) else []
 
         return list(self.kubectl.until(found, f"{reason} of pod {name}"))
+
+
+def _status(cpu: str) -> dict[str, Any]:
+    amounts = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+    return {"capacity": amounts, "allocatable": amounts}
 
 
 def _kubeconfig(server: str) -> dict[str, Any]:
