@@ -11,7 +11,7 @@ import pytest
 from tests.integration.kubelet.node import Node
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node() -> Iterator[Node]:
     if os.geteuid() or not all(map(shutil.which, ("containerd", "runc", "ctr", "catatonit", "busybox"))):
         pytest.skip("needs root, containerd, runc, catatonit and busybox")

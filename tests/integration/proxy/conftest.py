@@ -104,7 +104,7 @@ def _remove_leftovers() -> None:
             run("ip", "netns", "del", name, check=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def net() -> Iterator[Net]:
     missing = [program for program in ("nft", "ip", "curl") if not shutil.which(program)]
     if os.geteuid() != 0 or missing:
