@@ -104,7 +104,7 @@ class MemoryStore:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.model.lose_watches(StoreUnavailable("the store was closed"))
+        self.model.watches.lose(StoreUnavailable("the store was closed"))
 
     async def _write(self, write: Write) -> Entry:
         self._check_write(write)
@@ -119,7 +119,7 @@ class MemoryStore:
             lease = 0 if event.deleted else event.entry.lease
             if lease and lease not in self.leases:
                 self._on_expiry(lease)  # it ended while the write was under way
-        self.model.notify(events)
+        self.model.watches.notify(events)
         if self._ticker is None and not self._closed:
             self._ticker = asyncio.get_running_loop().call_later(self.retention.interval, self._tick)
 

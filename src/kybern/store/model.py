@@ -6,15 +6,13 @@ one bytes object shared by the index, the history and the events given to watche
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sortedcontainers import SortedList
 
 from kybern.store.base import Compacted, Entry, Event, FutureRevision, KeyExists, Mismatch, Page, StoreError
-
-log = logging.getLogger(__name__)
+from kybern.store.watches import Listener, Watches
 
 ABSENT = -1
 """`Write.expect` of a create: the key must not be there."""
@@ -44,7 +42,7 @@ class Write:
         return Event(False, Entry(self.key, self.value, current.create_revision, revision, self.lease), current)
 
 
-class ModelWatch:
+class ModelWatch(Listener):
     """A registered watch; always up to date, because events are handed over as they are applied."""
 
     def __init__(
@@ -55,9 +53,8 @@ class ModelWatch:
         on_events: Callable[[Sequence[Event]], None],
         on_lost: Callable[[StoreError], None],
     ) -> None:
-        self._model, self.prefix, self.after = model, prefix, after
-        self.on_events, self.on_lost = on_events, on_lost
-        self.cancelled = False
+        super().__init__(prefix, after, on_events, on_lost)
+        self._model = model
 
     @property
     def revision(self) -> int:
@@ -69,7 +66,7 @@ class ModelWatch:
     def cancel(self) -> None:
         if not self.cancelled:
             self.cancelled = True
-            self._model.unwatch(self)
+            self._model.watches.remove(self)
 
 
 class Model:
@@ -85,7 +82,7 @@ class Model:
         """Size of the values that only the history still holds."""
         self.bound: dict[int, set[str]] = {}
         """Lease id to the keys it will delete."""
-        self._watches: dict[str, list[ModelWatch]] = {}
+        self.watches = Watches()
 
     def get(self, key: str, revision: int = 0) -> Entry | None:
         """See Store.get."""
@@ -129,7 +126,7 @@ class Model:
         return self.history[revision - self.compacted :]
 
     def apply(self, event: Event) -> None:
-        """Take in the next event. Watches hear of it through `notify`."""
+        """Take in the next event. Watches hear of it through `watches.notify`."""
         entry, previous = event.entry, event.previous
         assert entry.mod_revision == self.revision + 1, "revisions are contiguous"
         self.revision = entry.mod_revision
@@ -180,41 +177,11 @@ class Model:
         if after < self.compacted:
             raise Compacted(self.compacted)
         watch = ModelWatch(self, prefix, after, on_events, on_lost)
-        self._watches.setdefault(prefix, []).append(watch)
+        self.watches.add(watch)
         backlog = [e for e in self.history[after - self.compacted :] if e.entry.key.startswith(prefix)]
         if backlog:
-            _hand_over(watch, backlog)
+            watch.hand_over(backlog)
         return watch
-
-    def unwatch(self, watch: ModelWatch) -> None:
-        """Forget a watch."""
-        remaining = [w for w in self._watches.get(watch.prefix, ()) if w is not watch]
-        if remaining:
-            self._watches[watch.prefix] = remaining
-        else:
-            self._watches.pop(watch.prefix, None)
-
-    def notify(self, events: Sequence[Event]) -> None:
-        """Hand applied events to the watches they concern, one call per watch."""
-        batches: dict[str, list[Event]] = {}
-        for event in events:
-            for prefix in _prefixes(event.entry.key):
-                if prefix in self._watches:
-                    batches.setdefault(prefix, []).append(event)
-        for prefix, batch in batches.items():
-            for watch in self._watches.get(prefix, ()):
-                if watch.after < batch[0].entry.mod_revision:
-                    _hand_over(watch, batch)
-                elif late := [e for e in batch if e.entry.mod_revision > watch.after]:
-                    _hand_over(watch, late)
-
-    def lose_watches(self, error: StoreError) -> None:
-        """End every watch with `error`."""
-        watches = [watch for group in self._watches.values() for watch in group]
-        self._watches.clear()
-        for watch in watches:
-            watch.cancelled = True
-            watch.on_lost(error)
 
     def compact(self, revision: int) -> list[int]:
         """See Store.compact. Gives the revisions whose records nothing needs any more, oldest first."""
@@ -234,21 +201,3 @@ class Model:
             if event.deleted:
                 garbage.append(event.entry.mod_revision)
         return garbage
-
-
-def _hand_over(watch: ModelWatch, events: Sequence[Event]) -> None:
-    """Call a watch; its mistakes must not undo a write that is on disk already."""
-    if watch.cancelled:
-        return
-    try:
-        watch.on_events(events)
-    except Exception:
-        log.exception("A watch of %s failed on an event", watch.prefix)
-
-
-def _prefixes(key: str) -> Iterator[str]:
-    """The prefixes that cover a key: each part of it that ends in a slash."""
-    at = key.find("/")
-    while at >= 0:
-        yield key[: at + 1]
-        at = key.find("/", at + 1)
