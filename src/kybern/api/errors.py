@@ -121,6 +121,15 @@ class Conflict(APIError):
         return cls(message, details=_details(resource, group, name))
 
     @classmethod
+    def other_uid(cls, resource: str, group: str, name: str, key: str, wanted: str, has: str = "") -> Conflict:
+        """What is stored under `key` isn't the object that the client means."""
+        return cls.of(
+            resource, group, name,
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {has}",
+        )  # fmt: skip
+
+    @classmethod
     def stale(cls, resource: str, group: str, name: str) -> Conflict:
         """The optimistic lock failed."""
         return cls.of(resource, group, name, STALE)

@@ -285,11 +285,16 @@ class FieldSelector:
         """The value that `field` must have, if there is one."""
         return next((value for name, equal, value in self.requirements if name == field and equal), None)
 
-    def check_supported(self, supported: Iterable[str]) -> None:
-        """Raises BadRequest for a field that isn't selectable on the kind (metadata.name and .namespace always are)."""
+    def check_supported(self, supported: Iterable[str], *, named: bool = False) -> None:
+        """Raises BadRequest for a field that isn't selectable on the kind (metadata.name and .namespace always are).
+        `named`: in the words of kinds that have these two only."""
         known = {"metadata.name", "metadata.namespace", *supported}
         for field, _, _ in self.requirements:
             if field not in known:
+                if named:
+                    raise BadRequest(
+                        f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+                    )
                 raise BadRequest(f"field label not supported: {field}")
 
     def __str__(self) -> str:

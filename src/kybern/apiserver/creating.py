@@ -39,7 +39,8 @@ async def create(
     if resource.has_status and not resource.status_at_creation:
         stored.pop("status", None)
     resource.default(stored)
-    resource.prepare_create(stored, Preparation(request.user.name, "", request.warnings))
+    user = request.user
+    resource.prepare_create(stored, Preparation(user.name, "", request.warnings, user.uid, user.groups, user.extra))
     stored = await admitted(app, request, resource, stored, options)
     if not applied:
         _track(request, resource, stored, options)

@@ -120,14 +120,14 @@ def check_preconditions(resource: Resource, obj: Object, asked: DeleteOptions) -
             f"the UID in the precondition ({asked.uid}) does not match the UID in record ({metadata.get('uid')}). "
             "The object might have been deleted and then recreated"
         )
-        raise Conflict.of(resource.plural, resource.group, metadata["name"], f"Precondition failed: {why}")
+        raise Conflict.of(resource.kind, resource.group, metadata["name"], why)
     version = metadata.get("resourceVersion")
     if asked.resource_version and asked.resource_version != version:
         why = (
             f"the ResourceVersion in the precondition ({asked.resource_version}) does not match the ResourceVersion "
             f"in record ({version}). The object might have been modified"
         )
-        raise Conflict.of(resource.plural, resource.group, metadata["name"], f"Precondition failed: {why}")
+        raise Conflict.of(resource.kind, resource.group, metadata["name"], why)
 
 
 def decide(resource: Resource, obj: Object, asked: DeleteOptions) -> Outcome:

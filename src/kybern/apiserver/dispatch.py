@@ -36,6 +36,7 @@ SUBRESOURCES = {
     "ephemeralcontainers": "ephemeralcontainers",
     "resize": "resize",
     "token": "token",
+    "approval": "approval",
     "log": "connect",
     "exec": "connect",
     "attach": "connect",

@@ -55,6 +55,8 @@ def _add_identity_flags(add: Add) -> None:
     add("--tls-private-key-file", **path, help="its key")
     add("--client-ca-file", **path, help="CA of client certificates")
     add("--token-auth-file", **path, help="CSV file of static tokens: token,user,uid,groups")
+    add("--enable-bootstrap-token-auth", type=boolean, default=False, nargs="?", const=True,
+        help="let nodes join with the bootstrap tokens that are Secrets in kube-system")  # fmt: skip
     add(
         "--anonymous-auth",
         type=boolean,

@@ -17,6 +17,7 @@ from kybern.apiserver.allocators import ServiceAllocator
 from kybern.apiserver.app import App, Authenticator, Authorizer
 from kybern.apiserver.authn.base import TokenAuthenticator
 from kybern.apiserver.authn.bearer import Bearer
+from kybern.apiserver.authn.bootstraptoken import BootstrapTokens
 from kybern.apiserver.authn.serviceaccount import ServiceAccountTokens
 from kybern.apiserver.authn.tokenfile import TokenFile, read_token_file
 from kybern.apiserver.authn.x509 import ClientCertificate
@@ -49,6 +50,7 @@ class GateOptions:
 
     authorization_mode: Sequence[str] = ("Node", "RBAC")
     token_auth_file: Path | None = None
+    enable_bootstrap_token_auth: bool = False
     service_account_issuers: Sequence[str] = (DEFAULT_ISSUER,)
     """The first one is put into tokens; all are accepted."""
     api_audiences: Sequence[str] = ()
@@ -116,6 +118,8 @@ class Gates:
         listers = {plural: lister("", plural) for plural in ("serviceaccounts", "pods", "secrets", "nodes")}
         issuers = self.options.service_account_issuers
         found.append(ServiceAccountTokens(self.keys, issuers, self._audiences(), listers))
+        if self.options.enable_bootstrap_token_auth:
+            found.append(BootstrapTokens(listers["secrets"], self._audiences()))
         return found
 
     def _authorizers(self) -> list[Authorizer]:

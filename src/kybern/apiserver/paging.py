@@ -62,7 +62,7 @@ def options(request: Request) -> Options:
         if token:
             errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
         if match not in ("Exact", "NotOlderThan"):
-            errors.unsupported("resourceVersionMatch", match, ("Exact", "NotOlderThan"))
+            errors.unsupported("resourceVersionMatch", match, ("Exact", "NotOlderThan", ""))
         if match == "Exact" and text == "0":
             errors.forbidden(
                 "resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kybern.api import selectors
+from kybern.api.errors import BadRequest
 from kybern.api.resource import Resource
 from kybern.apiserver.request import Request
 from kybern.apiserver.watch_cache import Item, WatchCache
@@ -57,6 +58,13 @@ def selection(request: Request, resource: Resource, cache: WatchCache) -> Select
     if request.query:
         labels = selectors.parse(request.arg("labelSelector"))
         fields = selectors.parse_fields(request.arg("fieldSelector"))
-        fields.check_supported(resource.selectable_fields)
+        fields.check_supported(resource.selectable_fields, named=not resource.selectable_fields and not resource.custom)
+    name = request.info.name
+    if name:
+        # Allowed by its name, so it must be the only one selected; the old /watch/ paths have it in the path.
+        if not fields.requirements:
+            fields = selectors.FieldSelector((selectors.FieldRequirement("metadata.name", True, name),))
+        elif fields.exact("metadata.name") != name:
+            raise BadRequest("fieldSelector metadata.name doesn't match requested name")
     namespace = request.info.namespace if resource.namespaced else ""
     return Selection(cache, namespace, labels, fields)

@@ -82,8 +82,7 @@ class Update:
             raise Invalid.of(resource.kind, resource.group, name, errors)
         uid, has = metadata.get("uid"), current["metadata"].get("uid")
         if uid and uid != has:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {has}"
-            raise Conflict.of(resource.plural, resource.group, name, why)
+            raise Conflict.other_uid(resource.plural, resource.group, name, item.key, uid, has)
         return resource.to_storage(new), self.replaces and bool(given) and given != "0"
 
     @property
@@ -130,7 +129,7 @@ class Update:
                 metadata.pop("ownerReferences", None)
             return stored
         stored = {**new, "metadata": metadata}
-        if self.resource.has_status:
+        if self.resource.has_status and self.subresource not in self.resource.status_writers:
             if "status" in old:
                 stored["status"] = old["status"]
             else:
@@ -162,7 +161,7 @@ class Update:
     @property
     def untouched(self) -> tuple[str, ...]:
         """The top-level fields that this way in doesn't write."""
-        if self.subresource == "status":
+        if self.subresource == "status" or self.subresource in self.resource.status_writers:
             return ("spec",)
         return ("status",) if self.resource.has_status else ()
 

@@ -10,13 +10,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.integration.apiserver.inprocess import Api, serving
 
 START_SECONDS = 60
 TOKEN = "test-token"
@@ -110,3 +112,10 @@ def kubectl(apiserver: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kube
     apiserver.run("create", "namespace", name)
     yield Kubectl(apiserver.server, apiserver.directory, name)
     apiserver.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+async def api() -> AsyncIterator[Api]:
+    """A server in this process, for all tests of a file."""
+    async with serving() as made:
+        yield made

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from kybern.apiserver.admission.base import AdmissionChain, Plugin
+from kybern.apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
 from kybern.apiserver.admission.crdcleanup import CustomResourceCleanup
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from kybern.apiserver.admission.namespacelifecycle import NamespaceLifecycle
@@ -23,6 +28,9 @@ ORDER: tuple[Callable[[App], Plugin], ...] = (
     TaintNodesByCondition,
     Priority,
     DefaultTolerationSeconds,
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
     RoleEscalation,
     CustomResourceCleanup,
 )

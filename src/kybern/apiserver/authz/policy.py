@@ -16,7 +16,7 @@ from kybern.apiserver.authz.policy_controllers import CONTROLLER_ROLES
 from kybern.apiserver.authz.policy_namespaced import ROLE_BINDINGS, ROLES
 
 GROUP = "rbac.authorization.k8s.io"
-AUTOUPDATE = f"{GROUP}/autoupdate"
+AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _MANAGER = "User/system:kube-controller-manager"
 

@@ -44,7 +44,8 @@ ROLE_BINDINGS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     **{
         (namespace, f"system:controller:{name}"): (
             f"system:controller:{name}",
-            (f"ServiceAccount/kube-system/{name}",),
+            # A controller manager that runs these loops with its own credentials needs what each of them may do.
+            (f"ServiceAccount/kube-system/{name}", f"User/system:{_MANAGER}"),
         )
         for namespace, name in (
             ("kube-system", "bootstrap-signer"),

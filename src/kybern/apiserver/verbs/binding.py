@@ -92,8 +92,8 @@ def _refuse(pods: Resource, pod: Object, binding: Object) -> None:
     metadata, spec, name = pod["metadata"], pod["spec"], pod["metadata"]["name"]
     uid = binding["metadata"].get("uid")
     if uid and uid != metadata["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
-        raise Conflict.of("pods/binding", "", name, why)
+        key = pods.key(metadata["namespace"], name)
+        raise Conflict.other_uid("pods/binding", "", name, key, uid, metadata["uid"])
     if metadata.get("deletionTimestamp"):
         raise Conflict.of("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
     if spec.get("nodeName"):

@@ -6,7 +6,7 @@ Source: Kubernetes documentation, "API-initiated Eviction"; API reference, Evict
 from __future__ import annotations
 
 from kybern.api import codec, decoding, selectors
-from kybern.api.errors import BadRequest, InternalError, MethodNotSupported, TooManyRequests
+from kybern.api.errors import BadRequest, Forbidden, InternalError, MethodNotSupported, TooManyRequests
 from kybern.api.field import Errors
 from kybern.api.policy import eviction
 from kybern.api.resource import Resource
@@ -102,18 +102,37 @@ def check(budget: Object) -> None:
     status, metadata = budget.get("status") or {}, budget["metadata"]
     name = metadata["name"]
     if (status.get("observedGeneration") or 0) < (metadata.get("generation") or 0):
-        raise _refused(f"The disruption budget {name} is still being processed by the server.")
+        raise _refused(f"The disruption budget {name} is still being processed by the server.", RETRY_SECONDS)
     allowed = status.get("disruptionsAllowed") or 0
+    if allowed < 0:
+        raise Forbidden.on("poddisruptionbudget", "policy", name, "pdb disruptions allowed is negative")
     if len(status.get("disruptedPods") or {}) > MAX_DISRUPTED:
-        raise _refused(f"DisruptedPods map too big - too many evictions not confirmed by PDB controller for {name}")
-    if allowed <= 0:
-        needs, has = status.get("desiredHealthy") or 0, status.get("currentHealthy") or 0
-        raise _refused(f"The disruption budget {name} needs {needs} healthy pods and has {has} currently")
+        why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+        raise Forbidden.on("poddisruptionbudget", "policy", name, why)
+    if allowed == 0:
+        raise _refused(_exhausted(name, status))
 
 
-def _refused(why: str) -> TooManyRequests:
-    causes = [{"reason": "DisruptionBudget", "message": why}]
-    return TooManyRequests(_DISRUPTS, details={"causes": causes, "retryAfterSeconds": RETRY_SECONDS})
+def _exhausted(name: str, status: Object) -> str:
+    """Why a budget has no disruption left."""
+    conditions = status.get("conditions") or ()
+    said: Object = next((one for one in conditions if one.get("type") == "DisruptionAllowed"), {})
+    message = said.get("message") if said.get("status") == "False" else ""
+    reason, none = said.get("reason"), f"The disruption budget {name} does not allow evicting pods currently"
+    needs, has = status.get("desiredHealthy") or 0, status.get("currentHealthy") or 0
+    if message and reason == "SyncFailed":
+        # What it needs and has is not known then.
+        return f"{none} because it failed sync: {message}"
+    if has <= needs:
+        return f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
+    return f"{none} ({reason}): {message}" if message else none
+
+
+def _refused(why: str, retry_seconds: int = 0) -> TooManyRequests:
+    details: Object = {"causes": [{"reason": "DisruptionBudget", "message": why}]}
+    if retry_seconds:
+        details["retryAfterSeconds"] = retry_seconds
+    return TooManyRequests(_DISRUPTS, details=details)
 
 
 def _protects(budget: Object, pod: Object) -> bool:

@@ -67,9 +67,8 @@ def _scaled(resource: Resource, current: Object, wanted: Object, name: str) -> O
     if metadata.get("name") not in (None, "", name):
         raise BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
     if metadata.get("uid") not in (None, "", current["metadata"]["uid"]):
-        has = current["metadata"]["uid"]
-        why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {has}"
-        raise Conflict.of(resource.plural, resource.group, name, why)
+        key, has = resource.key(current["metadata"].get("namespace", ""), name), current["metadata"]["uid"]
+        raise Conflict.other_uid(resource.plural, resource.group, name, key, metadata["uid"], has)
     errors = Errors()
     scale.validate(wanted, errors)
     if errors:

@@ -48,7 +48,8 @@ async def replace(app: App, request: Request, resource: Resource, subresource: s
 async def _create(app: App, request: Request, resource: Resource, obj: Object, asked: options.WriteOptions) -> Response:
     uid = obj["metadata"].get("uid")
     if uid:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
-        raise Conflict.of(resource.plural, resource.group, request.info.name, why)
+        name = request.info.name
+        key = resource.key(request.info.namespace if resource.namespaced else "", name)
+        raise Conflict.other_uid(resource.plural, resource.group, name, key, uid)
     obj["metadata"].pop("resourceVersion", None)
     return written(request, resource, await create(app, request, resource, obj, asked), 201)

@@ -31,8 +31,9 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     cache = await app.registry.ready(resource)
     chosen = selection(request, resource, cache)
     view = View(codec_of(resource, request.info.version), shape, include)
-    listed = request.flag("sendInitialEvents")
-    from_state = listed or (not wanted and not _declines_initial(request))
+    # Without a revision a watch begins with the state, and says where that ends, unless it declines that.
+    asked = request.arg("sendInitialEvents")
+    from_state = request.flag("sendInitialEvents") or (not wanted and not asked)
     namespace = request.info.namespace if resource.namespaced else ""
     try:
         if wanted > cache.revision:
@@ -46,14 +47,10 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
         view,
         initial=chosen.filter(cache.select(namespace)) if from_state else (),
         missed=missed,
-        initial_end=listed,
+        initial_end=from_state,
         bookmarks=request.flag("allowWatchBookmarks"),
         timeout=timeout,
     )
-
-
-def _declines_initial(request: Request) -> bool:
-    return bool(request.arg("sendInitialEvents")) and not request.flag("sendInitialEvents")
 
 
 def _check_options(request: Request) -> None:
@@ -62,16 +59,15 @@ def _check_options(request: Request) -> None:
     if asked:
         if match != "NotOlderThan":
             detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            if not match:
-                errors.forbidden("resourceVersionMatch", detail)
-            else:
-                errors.unsupported("resourceVersionMatch", match, ("NotOlderThan",))
+            errors.forbidden("resourceVersionMatch", detail)
     elif match:
         errors.forbidden(
             "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         )
-    if request.arg("continue"):
-        errors.forbidden("continue", "continue is forbidden for watch")
+    if match and match != "NotOlderThan":
+        errors.unsupported("resourceVersionMatch", match, ("NotOlderThan",))
+    if match and request.arg("continue"):
+        errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
     if errors:
         raise Invalid.of("ListOptions", "meta.k8s.io", "", errors)
 
