@@ -65,6 +65,10 @@ class Preparation:
     subresource: str = ""
     warnings: list[str] = field(default_factory=list)
     """Texts for `Warning:` headers."""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """With `uid` and `groups`: what else is known of the user; for creations only."""
 
 
 class Resource:
@@ -85,6 +89,8 @@ class Resource:
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     has_status: bool = False
     """Whether there is a `status` subresource; then the main resource ignores status and the other way round."""
+    status_writers: frozenset[str] = frozenset()
+    """Subresources other than `status` that write status; `prepare_update` says which part of it."""
     status_at_creation: bool = False
     """Whether its creator may fill status in, as kubelets do when they register."""
     has_generation: bool = True
