@@ -6,13 +6,12 @@ import argparse
 import ipaddress
 from pathlib import Path
 
+from kybern.client import leading
 from kybern.client.kubeconfig import connect, in_cluster, load
-from kybern.client.leaderelection import LeaderElector
 from kybern.controllers.manager import Manager
 from kybern.controllers.options import Options
-from kybern.process.daemon import OperatorError, run_until_signalled
-from kybern.process.flags import boolean, duration, server_tls
-from kybern.process.health import serve_health
+from kybern.process.daemon import OperatorError
+from kybern.process.flags import duration
 
 _WORKERS = {
     "deployment": "deployment-controller",
@@ -31,18 +30,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--kubeconfig", metavar="FILE", help="the API server and who we are; inside a pod its service account")
     add("--controllers", default="*", help="* for all, -name to leave one out, name to take one in; comma separated")
-    add("--bind-address", default="127.0.0.1", help="where /healthz, /readyz and /metrics answer")
-    add("--secure-port", type=int, default=10257, help="their port; 0 for none")
-    add("--tls-cert-file", metavar="FILE", help="serve them over TLS")
-    add("--tls-private-key-file", metavar="FILE")
-    _switch(parser, "--leader-elect", True, "work only while holding the lease")
-    add("--leader-elect-lease-duration", type=duration, default=15.0)
-    add("--leader-elect-renew-deadline", type=duration, default=10.0)
-    add("--leader-elect-retry-period", type=duration, default=2.0)
-    add("--leader-elect-resource-name", default="kube-controller-manager")
-    add("--leader-elect-resource-namespace", default="kube-system")
+    leading.add_flags(parser, component="kube-controller-manager", port=10257)
     add("--cluster-cidr", default="", help="the range pods get addresses from")
-    _switch(parser, "--allocate-node-cidrs", False, "give each node a part of --cluster-cidr")
+    leading.switch(parser, "--allocate-node-cidrs", False, "give each node a part of --cluster-cidr")
     add("--node-cidr-mask-size", type=int, default=defaults.node_cidr_mask_size)
     add("--node-cidr-mask-size-ipv4", type=int)
     add("--node-cidr-mask-size-ipv6", type=int, default=defaults.node_cidr_mask_size_ipv6)
@@ -60,35 +50,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         add(f"--concurrent-{word}-syncs", type=int, metavar="N", help=f"keys {controller} works on at a time")
 
 
-def _switch(parser: argparse.ArgumentParser, name: str, default: bool, text: str) -> None:
-    parser.add_argument(name, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text)
-
-
 async def run(args: argparse.Namespace) -> int | None:
     client = connect(load(args.kubeconfig) if args.kubeconfig else in_cluster(), "kube-controller-manager")
-    manager = Manager(client, options(args), args.controllers)
-    health = None
-    if args.secure_port:
-        checks = {"informers": manager.not_ready}
-        tls = server_tls(args.tls_cert_file, args.tls_private_key_file)
-        # A replica that waits for the lease is well, and ready to take over.
-        health = await serve_health(args.bind_address, args.secure_port, {} if args.leader_elect else checks, tls)
     try:
-        if args.leader_elect:
-            elector = LeaderElector(
-                client,
-                args.leader_elect_resource_name,
-                namespace=args.leader_elect_resource_namespace,
-                lease_duration=args.leader_elect_lease_duration,
-                renew_deadline=args.leader_elect_renew_deadline,
-                retry_period=args.leader_elect_retry_period,
-            )
-            await run_until_signalled(elector.run(manager.run))
-        else:
-            await run_until_signalled(manager.run())
+        manager = Manager(client, options(args), args.controllers)
+        await leading.run(args, client, manager.run, manager.not_ready)
     finally:
-        if health:
-            await health.close()
         await client.close()
     return 0
 

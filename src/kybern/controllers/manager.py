@@ -1,74 +1,24 @@
-"""Finds the controllers, runs the wanted ones over shared informers.
-
-A controller is any `Controller` subclass with a name in a module of this package. One that fails at start-up ends the
-manager: half a control plane is worse than a restart.
-"""
+"""The controllers of this package, run over shared informers."""
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import inspect
-import logging
-import pkgutil
-from collections.abc import Mapping
-
 import kybern.controllers as package
+from kybern.client import manager
+from kybern.client.manager import Known, select
 from kybern.client.rest import Client
-from kybern.controllers.controller import Context, Controller
+from kybern.controllers.controller import Context
 from kybern.controllers.options import Options
-from kybern.process.daemon import OperatorError
 
-log = logging.getLogger(__name__)
+__all__ = ["Manager", "discover", "select"]
 
 
-def discover() -> dict[str, type[Controller]]:
+def discover() -> Known:
     """Every controller by its name."""
-    found: dict[str, type[Controller]] = {}
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            if issubclass(cls, Controller) and cls.name and cls.__module__ == module.name:
-                found[cls.name] = cls
-    return found
+    return manager.discover(package)
 
 
-def select(flag: str, known: Mapping[str, type[Controller]]) -> list[type[Controller]]:
-    """--controllers: `*` is all, `-name` leaves one out, `name` takes one in. Raises OperatorError."""
-    by_alias = {alias: cls.name for cls in known.values() for alias in (cls.name, *cls.aliases)}
-    words = [word.strip() for word in flag.split(",") if word.strip()]
-    wanted: dict[str, bool] = {}
-    for word in words:
-        name = word.removeprefix("-")
-        if word == "*":
-            continue
-        if name not in by_alias:
-            raise OperatorError(f'--controllers: "{name}" is not a controller; known are {", ".join(sorted(known))}')
-        wanted[by_alias[name]] = not word.startswith("-")
-    return [cls for name, cls in known.items() if wanted.get(name, "*" in words)]
-
-
-class Manager:
-    """The controllers of one process."""
+class Manager(manager.Manager[Options]):
+    """The controller manager."""
 
     def __init__(self, client: Client, options: Options | None = None, controllers: str = "*") -> None:
-        self.context = Context(client, options)
-        chosen = select(controllers, discover())
-        self.controllers = [cls(self.context) for cls in chosen if cls.wanted(self.context.options)]
-
-    async def run(self) -> None:
-        """Work until cancelled. Raises what made a controller end."""
-        log.info("running %s", ", ".join(one.name for one in self.controllers))
-        self.context.informers.start()
-        tasks = [asyncio.create_task(one.run(), name=one.name) for one in self.controllers]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.context.close()
-
-    def not_ready(self) -> str | None:
-        """For /readyz: what is still missing."""
-        waiting = [one.name for one in self.controllers if not one.ready]
-        return f"waiting for the caches of {', '.join(waiting)}" if waiting else None
+        super().__init__(Context(client, options), discover(), controllers)
