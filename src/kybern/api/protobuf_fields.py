@@ -121,6 +121,13 @@ MESSAGES: dict[str, str] = {
     "RoleBinding": "metadata:ObjectMeta subjects:*Subject roleRef:RoleRef",
     "Subject": "kind apiGroup name namespace",
     "RoleRef": "apiGroup kind name",
+    # certificates
+    "CertificateSigningRequest": "metadata:ObjectMeta spec:CertificateSigningRequestSpec "
+    "status:CertificateSigningRequestStatus",
+    "CertificateSigningRequestSpec": "request:bytes username uid groups:* usages:* extra:{strings} signerName "
+    "expirationSeconds:int?",
+    "CertificateSigningRequestStatus": "conditions:*CertificateSigningRequestCondition certificate:bytes",
+    "CertificateSigningRequestCondition": "type reason message lastUpdateTime:time lastTransitionTime:time status",
     # authentication, authorization
     "TokenRequest": "metadata:ObjectMeta spec:TokenRequestSpec status:TokenRequestStatus",
     "TokenRequestSpec": "audiences:* @3 boundObjectRef:BoundObjectReference expirationSeconds:int?",
@@ -155,6 +162,7 @@ ROOTS: dict[str, str] = {
     "meta.k8s.io/v1": "DeleteOptions",
     "apps/v1": "Deployment ReplicaSet",
     "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA",
+    "certificates.k8s.io/v1": "CertificateSigningRequest",
     "coordination.k8s.io/v1": "Lease",
     "events.k8s.io/v1": "Event=events.Event",
     "policy/v1": "Eviction PodDisruptionBudget",
