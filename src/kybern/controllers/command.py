@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kybern.client import leading
 from kybern.client.kubeconfig import connect, in_cluster, load
+from kybern.controllers import signing_flags
 from kybern.controllers.manager import Manager
 from kybern.controllers.options import Options
 from kybern.process.daemon import OperatorError
@@ -37,6 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--node-cidr-mask-size-ipv4", type=int)
     add("--node-cidr-mask-size-ipv6", type=int, default=defaults.node_cidr_mask_size_ipv6)
     add("--root-ca-file", metavar="FILE", help="published to every namespace as kube-root-ca.crt")
+    signing_flags.add_flags(parser)
     add("--node-monitor-period", type=duration, default=defaults.node_monitor_period)
     add("--node-monitor-grace-period", type=duration, default=defaults.node_monitor_grace_period)
     add("--node-startup-grace-period", type=duration, default=defaults.node_startup_grace_period)
@@ -78,6 +80,8 @@ def options(args: argparse.Namespace) -> Options:
         node_cidr_mask_size=args.node_cidr_mask_size_ipv4 or args.node_cidr_mask_size,
         node_cidr_mask_size_ipv6=args.node_cidr_mask_size_ipv6,
         root_ca=_read(args.root_ca_file, "--root-ca-file"),
+        cluster_signing=signing_flags.signers(args),
+        cluster_signing_duration=args.cluster_signing_duration,
         node_monitor_period=args.node_monitor_period,
         node_monitor_grace_period=args.node_monitor_grace_period,
         node_startup_grace_period=args.node_startup_grace_period,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from kybern.api.errors import AlreadyExists, APIError, Conflict, NotFound
+from kybern.api.errors import AlreadyExists, APIError, Conflict, Forbidden, NotFound
 from kybern.api.selectors import from_object
 from kybern.api.types import Object, key_of
 from kybern.controllers import conditions, pods
@@ -19,6 +19,7 @@ from kybern.controllers import deployment_status as progress
 from kybern.controllers.controller import Context, Controller
 from kybern.controllers.deployment_rolling import replicas
 from kybern.controllers.owners import claim, controller_of, controller_uid, is_deleting, owner_index
+from kybern.controllers.serviceaccount import is_ending
 
 
 class DeploymentController(Controller):
@@ -109,8 +110,8 @@ class DeploymentController(Controller):
         return await self._finish(deployment, every, new)
 
     async def _recreate(self, deployment: Object, sets: list[Object]) -> float | None:
-        new = history.find_new(deployment, sets)
-        old = _others(sets, new)
+        deployment, new, old = await self._with_present(deployment, sets)
+        sets = [*([new] if new else []), *old]
         if rolling.total(old):
             every = await self._resize(deployment, sets, {one["metadata"]["name"]: 0 for one in old})
             return await self._finish(deployment, every, new)
@@ -124,8 +125,8 @@ class DeploymentController(Controller):
 
     async def _scale_only(self, deployment: Object, sets: list[Object]) -> float | None:
         """A change of size, or any change while paused: no new template is rolled out."""
-        new = history.find_new(deployment, sets)
-        old = _others(sets, new)
+        deployment, new, old = await self._with_present(deployment, sets)
+        sets = [*([new] if new else []), *old]
         every = await self._resize(deployment, sets, self._sizes(deployment, sets, new))
         if deployment["spec"].get("paused"):
             await self._forget_old(deployment, old)
@@ -136,10 +137,8 @@ class DeploymentController(Controller):
     def _sizes(self, deployment: Object, sets: list[Object], new: Object | None) -> rolling.Sizes:
         active = [one for one in sets if replicas(one)]
         if len(active) <= 1:
-            latest = active[0] if active else new or max(sets, key=history.revision, default=None)
-            if latest is None:
-                return {}
-            return {latest["metadata"]["name"]: replicas(deployment)}
+            latest = active or ([new] if new else rolling.by_age(sets)[-1:])
+            return {one["metadata"]["name"]: replicas(deployment) for one in latest}
         if rolling.is_saturated(deployment, new):
             return {one["metadata"]["name"]: 0 for one in _others(active, new)}
         if rolling.is_rolling(deployment):
@@ -168,11 +167,18 @@ class DeploymentController(Controller):
 
     async def _with_new(self, deployment: Object, sets: list[Object]) -> tuple[Object, Object, list[Object]]:
         """The Deployment, its present ReplicaSet (made or brought up to date), and the old ones."""
+        deployment, new, old = await self._with_present(deployment, sets)
+        if new is None:
+            deployment, new = await self._make_new(deployment, old, history.next_revision(old))
+        return deployment, new, old
+
+    async def _with_present(self, deployment: Object, sets: list[Object]) -> tuple[Object, Object | None, list[Object]]:
+        """The Deployment, its present ReplicaSet brought up to date if there is one, and the old ones."""
         new = history.find_new(deployment, sets)
         old = _others(sets, new)
-        number = history.next_revision(old)
         if new is None:
-            return await self._make_new(deployment, old, number)
+            return deployment, None, old
+        number = history.next_revision(old)
         annotations = history.annotations_of_new(deployment, new, number)
         wait = deployment["spec"].get("minReadySeconds", 0)
         if annotations != (new["metadata"].get("annotations") or {}) or wait != new["spec"].get("minReadySeconds", 0):
@@ -184,31 +190,33 @@ class DeploymentController(Controller):
         deployment = await self._record(deployment, new, "FoundNewReplicaSet", said)
         return deployment, new, old
 
-    async def _make_new(
-        self, deployment: Object, old: list[Object], number: int
-    ) -> tuple[Object, Object, list[Object]]:
+    async def _make_new(self, deployment: Object, old: list[Object], number: int) -> tuple[Object, Object]:
         made = history.make_new(deployment, number)
         name = made["metadata"]["name"]
+        reason, said = "NewReplicaSetCreated", f'Created new replica set "{name}"'
         size = rolling.size_of_new(deployment, [*old, made], made)
         made["spec"]["replicas"] = size
         try:
             new = await self._sets.create(made)
         except AlreadyExists:
             new = await self._settle_collision(deployment, made)
+            reason, said = "FoundNewReplicaSet", f'Found new replica set "{name}"'
         except APIError as error:
-            if progress.has_deadline(deployment):
-                status = dict(deployment.get("status") or {})
-                said = f'Failed to create new replica set "{name}": {error}'
-                conditions.put(status, progress.condition("Progressing", "False", "ReplicaSetCreateError", said))
-                await self._write_status(deployment, status)
+            if not (isinstance(error, Forbidden) and is_ending(error)):
+                await self._note_failure(deployment, f'Failed to create new replica set "{name}": {error}')
             raise
         else:
             if size:
-                said = f"Scaled up replica set {name} from 0 to {size}"
-                self._recorder.event(deployment, "Normal", "ScalingReplicaSet", said)
-        said = f'Created new replica set "{name}"'
-        deployment = await self._record(deployment, new, "NewReplicaSetCreated", said)
-        return deployment, new, old
+                scaled = f"Scaled up replica set {name} from 0 to {size}"
+                self._recorder.event(deployment, "Normal", "ScalingReplicaSet", scaled)
+        return await self._record(deployment, new, reason, said), new
+
+    async def _note_failure(self, deployment: Object, said: str) -> None:
+        self._recorder.event(deployment, "Warning", "ReplicaSetCreateError", said)
+        if progress.has_deadline(deployment):
+            status = dict(deployment.get("status") or {})
+            conditions.put(status, progress.condition("Progressing", "False", "ReplicaSetCreateError", said))
+            await self._write_status(deployment, status)
 
     async def _settle_collision(self, deployment: Object, made: Object) -> Object:
         """The name is taken: by our own earlier attempt, which is fine, or by another template of the same hash."""

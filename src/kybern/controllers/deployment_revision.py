@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from kybern.api.types import Object
-from kybern.controllers.deployment_rolling import DESIRED, MAXIMUM, max_surge, replicas
+from kybern.controllers.deployment_rolling import DESIRED, MAXIMUM, by_age, max_surge, replicas
 from kybern.controllers.owners import controller_reference, is_deleting
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
 _HISTORY_MAX = 2000
+_NAME_MAX = 253
 _NOT_COPIED = frozenset(
     [
         "kubectl.kubernetes.io/last-applied-configuration",
@@ -46,7 +47,7 @@ def same_template(one: Object, other: Object) -> bool:
 def find_new(deployment: Object, sets: Iterable[Object]) -> Object | None:
     """The oldest ReplicaSet of the Deployment's present template."""
     template = deployment["spec"]["template"]
-    for one in sorted(sets, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"])):
+    for one in by_age(sets):
         if same_template(one["spec"]["template"], template):
             return one
     return None
@@ -73,7 +74,7 @@ def make_new(deployment: Object, number: int) -> Object:
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
         "metadata": {
-            "name": f"{deployment['metadata']['name']}-{suffix}",
+            "name": f"{deployment['metadata']['name'][: _NAME_MAX - 1 - len(suffix)]}-{suffix}",
             "namespace": deployment["metadata"]["namespace"],
             "labels": labels,
             "ownerReferences": [controller_reference(deployment)],
@@ -99,8 +100,10 @@ def annotations_of_new(deployment: Object, new: Object, number: int) -> dict[str
     if held < number:
         annotations[REVISION] = str(number)
         if held:
-            history = [one for one in annotations.get(HISTORY, "").split(",") if one]
-            annotations[HISTORY] = ",".join([*history, str(held)])[-_HISTORY_MAX:].lstrip(",")
+            history = [one for one in annotations.get(HISTORY, "").split(",") if one] + [str(held)]
+            while len(",".join(history)) > _HISTORY_MAX:
+                del history[0]
+            annotations[HISTORY] = ",".join(history)
     return annotations
 
 
@@ -119,7 +122,7 @@ def to_forget(deployment: Object, old: Sequence[Object]) -> list[Object]:
     surplus = len(kept) - limit
     if surplus <= 0:
         return []
-    return [one for one in sorted(kept, key=revision)[:surplus] if _is_settled_empty(one)]
+    return [one for one in sorted(by_age(kept), key=revision)[:surplus] if _is_settled_empty(one)]
 
 
 def _is_settled_empty(one: Object) -> bool:

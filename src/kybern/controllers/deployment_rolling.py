@@ -92,15 +92,15 @@ def shrink_old(deployment: Object, every: Sequence[Object], old: Sequence[Object
     budget = total(every) - least - unavailable_new
     if budget <= 0:
         return {}
-    sizes: Sizes = {one["metadata"]["name"]: replicas(one) for one in _by_age(old)}
+    sizes: Sizes = {one["metadata"]["name"]: replicas(one) for one in by_age(old)}
     left = budget
-    for one in _by_age(old):
+    for one in by_age(old):
         name = one["metadata"]["name"]
         drop = max(0, min(left, sizes[name] - available(one)))
         sizes[name] -= drop
         left -= drop
     left = sum(available(one) for one in every) - least
-    for one in _by_age(old):
+    for one in by_age(old):
         name = one["metadata"]["name"]
         drop = max(0, min(left, sizes[name]))
         sizes[name] -= drop
@@ -144,7 +144,10 @@ def _share(deployment: Object, one: Object, to_add: int, added: int) -> int:
         fraction = -replicas(one)
     else:
         before = (one["metadata"].get("annotations") or {}).get(MAXIMUM, "")
-        whole = int(before) if before.isdigit() and int(before) else replicas(deployment)
+        whole = int(before) if before.isdigit() else 0
+        whole = whole or int((deployment.get("status") or {}).get("replicas", 0))
+        if not whole:
+            return 0
         fraction = _round(replicas(one) * (size + max_surge(deployment)) / whole) - replicas(one)
     allowed = to_add - added
     return min(fraction, allowed) if to_add > 0 else max(fraction, allowed)
@@ -154,12 +157,13 @@ def _round(value: float) -> int:
     return math.floor(value + 0.5)
 
 
-def _by_age(sets: Iterable[Object]) -> list[Object]:
+def by_age(sets: Iterable[Object]) -> list[Object]:
+    """The oldest first."""
     return sorted(sets, key=lambda one: (one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]))
 
 
 def _largest(sets: Iterable[Object], *, newest_first: bool) -> list[Object]:
-    aged = _by_age(sets)
+    aged = by_age(sets)
     return sorted(reversed(aged) if newest_first else aged, key=replicas, reverse=True)
 
 

@@ -33,7 +33,9 @@ def calculate(deployment: Object, every: Sequence[Object], new: Object | None) -
     }
     status: Object = {"observedGeneration": deployment["metadata"].get("generation", 0)}
     status |= {name: value for name, value in counts.items() if value}
-    status["terminatingReplicas"] = sum(_count(one, "terminatingReplicas") for one in every)
+    if all("terminatingReplicas" in (one.get("status") or {}) for one in every):
+        # Else the number isn't known yet.
+        status["terminatingReplicas"] = sum(_count(one, "terminatingReplicas") for one in every)
     if "collisionCount" in before:
         status["collisionCount"] = before["collisionCount"]
     if before.get("conditions"):
@@ -140,7 +142,9 @@ def _failure(every: Sequence[Object], new: Object | None) -> Object | None:
     """The new ReplicaSet's failure to make pods, else any other's."""
     for one in [*([new] if new else []), *every]:
         if found := conditions.find(one.get("status"), "ReplicaFailure"):
-            return condition("ReplicaFailure", found["status"], found.get("reason", ""), found.get("message", ""))
+            text = found["status"], found.get("reason", ""), found.get("message", "")
+            since = found.get("lastTransitionTime") or clock.stamp()
+            return condition("ReplicaFailure", *text) | {"lastTransitionTime": since, "lastUpdateTime": since}
     return None
 
 

@@ -15,6 +15,9 @@ class Options:
     node_cidr_mask_size_ipv6: int = 64
     root_ca: str = ""
     """PEM text of --root-ca-file; empty publishes nothing."""
+    cluster_signing: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Signer -> files of its CA's certificate and key (--cluster-signing-cert-file and kin)."""
+    cluster_signing_duration: float = 365 * 86400.0
     node_monitor_period: float = 5.0
     node_monitor_grace_period: float = 50.0
     node_startup_grace_period: float = 60.0

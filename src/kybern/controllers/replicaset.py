@@ -48,9 +48,8 @@ class ReplicaSetController(Controller):
             self._expectations.forget(key)
             return None
         settled = self._expectations.satisfied(key)
-        claimed = await self._claimed(owner)
-        active = [pod for pod in claimed if not is_deleting(pod)]
-        terminating = sum(is_deleting(pod) for pod in claimed)
+        active = await self._claimed(owner)
+        terminating = self._terminating(owner)
         failure: Exception | None = None
         if settled and not is_deleting(owner):
             try:
@@ -61,7 +60,7 @@ class ReplicaSetController(Controller):
         updated = await self._write_status(owner, status)
         if failure is not None:
             raise failure
-        return recheck(updated)
+        return recheck(updated, active)
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         pod = new or old
@@ -92,7 +91,7 @@ class ReplicaSetController(Controller):
 
     async def _claimed(self, owner: Object) -> list[Object]:
         meta = owner["metadata"]
-        owned = [pod for pod in self.pods.by_index("owner", meta["uid"]) if not pods.is_finished(pod)]
+        owned = filter(pods.is_active, self.pods.by_index("owner", meta["uid"]))
         orphans = [pod for pod in self.pods.by_index("owner", f"orphan/{meta['namespace']}") if pods.is_active(pod)]
         return await claim(
             owner,
@@ -102,6 +101,12 @@ class ReplicaSetController(Controller):
             self._pods,
             lambda: self._sets.get(meta["name"], meta["namespace"]),
         )
+
+    def _terminating(self, owner: Object) -> int:
+        selector = self.selector(owner)
+        owned = self.pods.by_index("owner", owner["metadata"]["uid"])
+        leaving = (pod for pod in owned if is_deleting(pod) and not pods.is_finished(pod))
+        return sum(selector.matches(pod["metadata"].get("labels")) for pod in leaving)
 
     async def _scale(self, owner: Object, active: list[Object]) -> None:
         """Make or delete pods, at most a burst of them. Raises the first error."""
@@ -210,6 +215,9 @@ def new_status(
     status["observedGeneration"] = owner["metadata"].get("generation", 0)
     if before := (owner.get("status") or {}).get("conditions"):
         status["conditions"] = before
+    if failure and conditions.find(status, "ReplicaFailure"):
+        # What came first stays until all goes well again.
+        return status
     if failure:
         asked = owner["spec"].get("replicas", 1)
         reason = "FailedCreate" if total < asked else "FailedDelete"
@@ -219,14 +227,14 @@ def new_status(
     return status
 
 
-def recheck(owner: Object) -> float | None:
-    """Seconds until ready pods count as available, where that only takes time."""
+def recheck(owner: Object, active: Iterable[Object]) -> float | None:
+    """Seconds until the next ready pod counts as available, where that only takes time."""
     wait = owner["spec"].get("minReadySeconds", 0)
     status = owner.get("status") or {}
-    asked = owner["spec"].get("replicas", 1)
-    if wait and status.get("readyReplicas", 0) == asked and status.get("availableReplicas", 0) != asked:
-        return float(wait)
-    return None
+    if not wait or status.get("readyReplicas", 0) == status.get("availableReplicas", 0):
+        return None
+    left = [seconds for pod in active if (seconds := pods.seconds_to_available(pod, wait)) is not None]
+    return min(left, default=0.0)
 
 
 def _namespace_ends(error: APIError) -> bool:
