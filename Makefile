@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 KYBERN := $(BIN)/kybern
 IMAGES := build/images
 PACKAGES := containerd runc containernetworking-plugins nftables iptables iproute2 conntrack busybox-static catatonit mount
-TEST_PACKAGES := dnsutils curl hey
+TEST_PACKAGES := dnsutils curl hey etcd-server etcd-client
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: install install-test up down test check unit e2e bench parity clean

@@ -21,15 +21,23 @@ from kybern.store.base import (
     StoreUnavailable,
     Watch,
 )
+from kybern.testing.etcd import EtcdServers
 
 PODS = "/registry/pods/"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "etcd"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await open_store("memory" if request.param == "memory" else str(tmp_path / "store.db"))
-    yield opened
-    await opened.close()
+    servers = EtcdServers(tmp_path, flags=["--max-request-bytes=8388608"])
+    if request.param == "etcd":
+        await servers.start_all()
+    locations = {"memory": "memory", "sqlite": str(tmp_path / "store.db"), "etcd": servers.location}
+    try:
+        opened = await open_store(locations[request.param])
+        yield opened
+        await opened.close()
+    finally:
+        servers.stop()
 
 
 class Heard:

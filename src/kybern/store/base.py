@@ -79,6 +79,13 @@ class LeaseNotFound(StoreError):
         self.lease = lease
 
 
+class TooLarge(StoreError):
+    """create/update: the value is larger than the store takes. The message is etcd's."""
+
+    def __init__(self) -> None:
+        super().__init__("etcdserver: request is too large")
+
+
 class StoreUnavailable(StoreError):
     """The store can't answer or can't make a write durable; the message says why and what to do."""
 
@@ -92,7 +99,8 @@ class Watch(Protocol):
         ...
 
     async def progress(self) -> None:
-        """Ask the store to bring `revision` up to its latest; no-op where that always holds."""
+        """Have `revision` brought up to the store's latest, linearizable; no-op where that always holds. Raises
+        StoreUnavailable."""
         ...
 
     def cancel(self) -> None:
@@ -117,11 +125,11 @@ class Store(Protocol):
         ...
 
     async def create(self, key: str, value: bytes, *, lease: int = 0) -> Entry:
-        """Raises KeyExists, LeaseNotFound. Durable when it returns, like every write."""
+        """Raises KeyExists, LeaseNotFound, TooLarge. Durable when it returns, like every write."""
         ...
 
     async def update(self, key: str, value: bytes, *, expect: int, lease: int = 0) -> Entry:
-        """Replace the key if its mod_revision is `expect`. Raises Mismatch, LeaseNotFound."""
+        """Replace the key if its mod_revision is `expect`. Raises Mismatch, LeaseNotFound, TooLarge."""
         ...
 
     async def delete(self, key: str, *, expect: int = 0) -> Entry:
@@ -138,8 +146,9 @@ class Store(Protocol):
         on_lost: Callable[[StoreError], None],
     ) -> Watch:
         """Hand over every change below prefix after revision `after`, each once and in order. The callbacks run on the
-        event loop and must not block; embedded stores call on_events before the write is acknowledged. After on_lost
-        nothing more comes. Raises Compacted (also when `after` is older than the last compaction)."""
+        event loop and must not block. on_events is called before this process' own writes return, and before a refused
+        one says why, unless the store can't be heard at the moment. After on_lost nothing more comes. Raises Compacted
+        (also when `after` is older than the last compaction)."""
         ...
 
     async def compact(self, revision: int) -> None:
@@ -148,6 +157,19 @@ class Store(Protocol):
 
     async def grant(self, ttl: float) -> int:
         """A new lease of `ttl` seconds; keys bound to it are deleted when it expires."""
+        ...
+
+    async def remaining(self, lease: int) -> float:
+        """Seconds until the lease expires. Raises LeaseNotFound."""
+        ...
+
+    async def advance(self, revision: int) -> None:
+        """Have the next write take a revision later than `revision`, as if history up to it were forgotten: for a store
+        that takes over from another. Nothing may be in the store yet."""
+        ...
+
+    def problem(self) -> str:
+        """What keeps the store from answering at the moment, as far as is known without asking; "" if nothing."""
         ...
 
     async def close(self) -> None:

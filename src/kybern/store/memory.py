@@ -92,6 +92,20 @@ class MemoryStore:
         self._start_lease(lease, clock.time() + ttl)
         return lease
 
+    async def remaining(self, lease: int) -> float:
+        self._check_open()
+        if lease not in self.leases:
+            raise LeaseNotFound(lease)
+        return max(0.0, self.leases[lease].expires - clock.time())
+
+    async def advance(self, revision: int) -> None:
+        self._check_open()
+        assert not self.model.entries and not self.model.history, "only an empty store may be advanced"
+        self.model.revision = self.model.compacted = max(revision, self.model.revision)
+
+    def problem(self) -> str:
+        return "the store is closed" if self._closed else ""
+
     async def close(self) -> None:
         if self._closed:
             return

@@ -70,6 +70,10 @@ class SqliteStore(MemoryStore):
         self._compact_model(revision)
         await self._in_thread(partial(self._file.discard, self.model.compacted, ()))
 
+    async def advance(self, revision: int) -> None:
+        await super().advance(revision)
+        await self._in_thread(partial(self._file.discard, self.model.compacted, ()))
+
     async def close(self) -> None:
         if self._closed:
             return

@@ -1,0 +1,316 @@
+"""What happens in etcd, as it happens: one watch of all its keys, fanned out to the watches of the store.
+
+Every revision of etcd changes some key, so whoever watches all keys knows how far he has come without asking: that
+makes reads of what the watches have filled consistent, also with members that report progress too early (etcd before
+3.4.25 and 3.5.8 does, issue 15220). It costs what happens under other prefixes too; a cluster has its etcd to itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from kybern.store._generated import etcd_pb2 as etcd
+from kybern.store.base import Compacted, Entry, Event, StoreError, StoreUnavailable
+from kybern.store.etcd_client import RANGE, EtcdClient, EtcdFailure
+from kybern.store.watches import Listener, Watches
+
+log = logging.getLogger(__name__)
+
+ROOT = "/registry/"
+"""What every key of the API server begins with."""
+RETRY = 0.2
+"""Seconds before a watch that ended is begun anew."""
+EVERYTHING = {"key": b"\0", "range_end": b"\0"}
+
+
+class Keyspace:
+    """Our keys, and where they are in etcd: /registry is `prefix` there."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = "/" + prefix.strip("/") + "/"
+        self._raw = self._prefix.encode()
+
+    def raw(self, key: str) -> bytes:
+        """etcd's key."""
+        if not key.startswith(ROOT):
+            raise ValueError(f"key {key!r} is not below {ROOT}")
+        return (self._prefix + key[len(ROOT) :]).encode(errors="surrogateescape")
+
+    def key(self, raw: bytes) -> str:
+        """Our key, "" for one that isn't ours."""
+        if not raw.startswith(self._raw):
+            return ""
+        return ROOT + raw[len(self._raw) :].decode(errors="surrogateescape")
+
+    def entry(self, pair: etcd.KeyValue) -> Entry:
+        """A key and its value as etcd gives them."""
+        return Entry(self.key(pair.key), pair.value, pair.create_revision, pair.mod_revision, pair.lease)
+
+    def events(self, response: etcd.WatchResponse) -> list[Event]:
+        """Those of a response that are ours. Raises Compacted if what was there before is no longer known."""
+        events = []
+        for change in response.events:
+            pair, before = change.kv, change.prev_kv
+            if not (key := self.key(pair.key)):
+                continue
+            previous = self.entry(before) if before.mod_revision else None
+            if change.type == etcd.Event.PUT:
+                if previous is None and pair.create_revision != pair.mod_revision:
+                    raise Compacted(pair.mod_revision)
+                events.append(Event(False, self.entry(pair), previous))
+            elif previous is None:
+                raise Compacted(pair.mod_revision)
+            else:
+                gone = Entry(key, previous.value, previous.create_revision, pair.mod_revision, previous.lease)
+                events.append(Event(True, gone, previous))
+        return events
+
+
+async def latest_revision(client: EtcdClient) -> int:
+    """Linearizable."""
+    answer = await client.call(RANGE, etcd.RangeRequest(key=b"\0", count_only=True))
+    return int(answer.header.revision)
+
+
+async def all_changes(client: EtcdClient, after: int) -> AsyncGenerator[etcd.WatchResponse, None]:
+    """What one watch of everything is told after a revision. Raises Compacted, EtcdFailure."""
+    request = etcd.WatchCreateRequest(**EVERYTHING, start_revision=after + 1, prev_kv=True, progress_notify=True)
+    async with aclosing(client.watch(request)) as responses:
+        async for response in responses:
+            if response.canceled:
+                if response.compact_revision:
+                    raise Compacted(response.compact_revision - 1)
+                raise EtcdFailure(client.endpoint, "CANCELLED", response.cancel_reason or "the watch was refused")
+            yield response
+
+
+def reached(response: etcd.WatchResponse) -> int:
+    """The revision up to which a watch of everything has heard all."""
+    if response.events:
+        return int(response.events[-1].kv.mod_revision)
+    return 0 if response.created else int(response.header.revision)
+
+
+class EtcdWatch(Listener):
+    """A watch of the store. While it is behind the others (`position`), a task of its own brings it up to them."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        prefix: str,
+        after: int,
+        on_events: Callable[[Sequence[Event]], None],
+        on_lost: Callable[[StoreError], None],
+    ) -> None:
+        super().__init__(prefix, after, on_events, on_lost)
+        self._changes = changes
+        self.position: int | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def revision(self) -> int:
+        return max(self.after, self._changes.seen) if self.position is None else self.position
+
+    async def progress(self) -> None:
+        await self._changes.catch_up()
+
+    def cancel(self) -> None:
+        if not self.cancelled:
+            self.cancelled = True
+            self._changes.forget(self)
+
+
+class Changes:
+    """All changes after the revision at which it was started, in order; `seen` is the latest of them."""
+
+    def __init__(self, client: EtcdClient, keys: Keyspace, revision: Callable[[], Coroutine[Any, Any, int]]) -> None:
+        """`revision` gives the latest revision, linearizable."""
+        self._client, self._keys, self._revision = client, keys, revision
+        self.seen = 0
+        self.problem = ""
+        """Why nothing is heard at the moment; "" if it is."""
+        self._watches = Watches()
+        self._behind: set[EtcdWatch] = set()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        """A heap: the revision waited for, a number that keeps futures from being compared, the future."""
+        self._count = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin at the latest revision. Raises EtcdFailure."""
+        self.seen = await latest_revision(self._client)
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self, error: StoreError) -> None:
+        """End every watch with `error`."""
+        tasks = [watch.task for watch in self._behind if watch.task] + ([self._task] if self._task else [])
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._lose(error)
+        for _, _, future in self._waiting:
+            if not future.done():
+                future.set_exception(error)
+        self._waiting.clear()
+
+    async def watch(
+        self,
+        prefix: str,
+        after: int,
+        on_events: Callable[[Sequence[Event]], None],
+        on_lost: Callable[[StoreError], None],
+    ) -> EtcdWatch:
+        """See Store.watch."""
+        watch = EtcdWatch(self, prefix, max(after, 1), on_events, on_lost)  # revision 1 is that of an empty etcd
+        if watch.after < self.seen:
+            await self._check_kept(watch.after + 1)
+        if watch.after >= self.seen:
+            self._watches.add(watch)
+        else:
+            watch.position = watch.after
+            self._behind.add(watch)
+            watch.task = asyncio.ensure_future(self._bring_up(watch))
+        return watch
+
+    def forget(self, watch: EtcdWatch) -> None:
+        """It was cancelled."""
+        self._watches.remove(watch)
+        self._behind.discard(watch)
+        if watch.task:
+            watch.task.cancel()
+
+    async def reach(self, revision: int, timeout: float) -> bool:
+        """Whether everything up to `revision` is heard within `timeout` seconds."""
+        if self.seen >= revision:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self._waiting, (revision, self._count, future))
+        await asyncio.wait({future}, timeout=timeout)
+        if future.done():
+            future.result()
+            return True
+        future.cancel()
+        return False
+
+    async def catch_up(self, timeout: float = 5.0) -> None:
+        """Hear everything that has happened. Raises StoreUnavailable where that takes longer."""
+        if not await self.reach(await self._revision(), timeout):
+            raise StoreUnavailable(self.problem or f"etcd at {self._client.endpoint}: its watch doesn't keep up")
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except StoreUnavailable as error:
+                self._note(str(error))
+            await asyncio.sleep(RETRY)
+
+    async def _follow(self) -> None:
+        """Hear one watch to its end, which is an EtcdFailure, or to where changes are missing."""
+        latest = await latest_revision(self._client)
+        if latest < self.seen:
+            went_back = f"etcd went back from revision {self.seen} to {latest}: it was restored"
+            self._start_over(StoreUnavailable(went_back), latest)
+        try:
+            async with aclosing(all_changes(self._client, self.seen)) as responses:
+                async for response in responses:
+                    self._note("")
+                    self._take(response)
+        except Compacted as error:
+            self._start_over(error, await latest_revision(self._client))
+
+    def _take(self, response: etcd.WatchResponse) -> None:
+        events = self._keys.events(response)
+        if events:
+            self._watches.notify(events)
+        self.seen = max(self.seen, reached(response))
+        while self._waiting and self._waiting[0][0] <= self.seen:
+            _, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(None)
+
+    def _note(self, problem: str) -> None:
+        """Log the first failure and the end of them, not every attempt."""
+        if problem and not self.problem:
+            log.warning("%s; trying again", problem)
+        elif self.problem and not problem:
+            log.info("following etcd at %s again", self._client.endpoint)
+        self.problem = problem
+
+    def _start_over(self, error: StoreError, latest: int) -> None:
+        """Whoever watches must read anew, for changes were missed."""
+        log.warning("changes were missed: %s", error)
+        self.seen = latest
+        self._lose(error)
+
+    def _lose(self, error: StoreError) -> None:
+        self._watches.lose(error)
+        for watch in list(self._behind):
+            self._lose_one(watch, error)
+
+    def _lose_one(self, watch: EtcdWatch, error: StoreError) -> None:
+        if not watch.cancelled:
+            watch.cancel()
+            watch.on_lost(error)
+
+    # Watches that begin in the past
+
+    async def _check_kept(self, revision: int) -> None:
+        """Raises Compacted if changes from `revision` on are no longer known."""
+        try:
+            await self._client.call(RANGE, etcd.RangeRequest(key=b"\0", count_only=True, revision=revision))
+        except EtcdFailure as failure:
+            if "has been compacted" in failure.details:
+                raise Compacted(await self.compacted()) from None
+            if "future revision" not in failure.details:
+                raise
+
+    async def compacted(self) -> int:
+        """The revision up to which history is forgotten, given that there is one: only a watch is told it."""
+        while True:
+            try:
+                async with aclosing(all_changes(self._client, 0)) as responses:
+                    async for _ in responses:
+                        pass
+            except Compacted as error:
+                return error.compacted
+            except EtcdFailure as failure:
+                if not failure.passing:
+                    raise
+            await asyncio.sleep(RETRY)
+
+    async def _bring_up(self, watch: EtcdWatch) -> None:
+        while True:
+            try:
+                await self._follow_behind(watch)
+            except Compacted as error:
+                self._lose_one(watch, error)
+                return
+            except EtcdFailure as failure:
+                log.debug("%s", failure)
+                await asyncio.sleep(RETRY)
+            else:
+                return
+
+    async def _follow_behind(self, watch: EtcdWatch) -> None:
+        """Hand over the past until there is none left, then join the others. Raises Compacted, EtcdFailure."""
+        assert watch.position is not None
+        async with aclosing(all_changes(self._client, watch.position)) as responses:
+            async for response in responses:
+                events = [event for event in self._keys.events(response) if event.entry.key.startswith(watch.prefix)]
+                if events:
+                    watch.hand_over(events)
+                watch.position = max(watch.position, reached(response))
+                if watch.cancelled:
+                    return
+                if watch.position >= self.seen:
+                    watch.after, watch.position = watch.position, None
+                    self._behind.discard(watch)
+                    self._watches.add(watch)
+                    return
