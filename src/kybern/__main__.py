@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "image": ("kybern.cluster.image", "build and load container images"),
     "apiserver": ("kybern.apiserver.command", "run the API server"),
     "controller-manager": ("kybern.controllers.command", "run the controllers"),
+    "cloud-controller-manager": ("kybern.cloud.command", "run the controllers that talk to a cloud"),
     "scheduler": ("kybern.scheduler.command", "run the scheduler"),
     "kubelet": ("kybern.kubelet.command", "run the node agent"),
     "proxy": ("kybern.proxy.command", "run the service proxy"),
