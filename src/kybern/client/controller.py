@@ -71,6 +71,8 @@ class Controller(Generic[Options]):
     name = ""
     aliases: tuple[str, ...] = ()
     """Upstream's old names, which --controllers takes too."""
+    by_default = True
+    """Whether --controllers=* takes it in; upstream has a few that must be named."""
     workers = 5
     """Keys worked on at the same time."""
 

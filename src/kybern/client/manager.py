@@ -35,7 +35,8 @@ def discover(package: ModuleType) -> Known:
 
 
 def select(flag: str, known: Known) -> list[type[Controller[Any]]]:
-    """--controllers: `*` is all, `-name` leaves one out, `name` takes one in. Raises OperatorError."""
+    """--controllers: `*` is all that needn't be named, `-name` leaves one out, `name` takes one in. Raises
+    OperatorError."""
     by_alias = {alias: cls.name for cls in known.values() for alias in (cls.name, *cls.aliases)}
     words = [word.strip() for word in flag.split(",") if word.strip()]
     wanted: dict[str, bool] = {}
@@ -46,7 +47,7 @@ def select(flag: str, known: Known) -> list[type[Controller[Any]]]:
         if name not in by_alias:
             raise OperatorError(f'--controllers: "{name}" is not a controller; known are {", ".join(sorted(known))}')
         wanted[by_alias[name]] = not word.startswith("-")
-    return [cls for name, cls in known.items() if wanted.get(name, "*" in words)]
+    return [cls for name, cls in known.items() if wanted.get(name, "*" in words and cls.by_default)]
 
 
 class Manager(Generic[Options]):

@@ -9,11 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kybern.api.certificates import requests
@@ -107,7 +106,7 @@ class Authority:
     """Who signs."""
 
     certificate: x509.Certificate
-    key: Any
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
     @classmethod
     def read(cls, certificate: str, key: str) -> Authority:
@@ -153,8 +152,9 @@ def issue(
     )
     for extension, critical in _extensions(authority, request, usages):
         builder = builder.add_extension(extension, critical)
-    edwards = isinstance(authority.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
-    return builder.sign(authority.key, None if edwards else hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    # Ed25519 has its hash built in.
+    algorithm = None if isinstance(authority.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(authority.key, algorithm).public_bytes(serialization.Encoding.PEM)
 
 
 def _extensions(
