@@ -5,6 +5,9 @@ Source: API reference, Endpoints v1 core.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from kybern.api.errors import AlreadyExists, Forbidden, NotFound
 from kybern.api.types import Object, key_of, split_key
 from kybern.controllers import pods, services
@@ -14,6 +17,11 @@ from kybern.controllers.serviceaccount import is_ending
 _CAPACITY = 1000
 _OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 _MANAGED = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+
+Port = tuple[str, int, str, str]
+"""(name, number, protocol, application protocol)"""
+Hosts = dict[tuple[str, str], tuple[Object, bool]]
+"""(address, pod's uid) -> the EndpointAddress, whether it is ready."""
 
 
 class EndpointsController(Controller):
@@ -28,9 +36,17 @@ class EndpointsController(Controller):
         self.endpoints = self.informer("v1", "endpoints")
         self._endpoints = self.client.resource("v1", "endpoints")
         self._recorder = context.recorder("endpoint-controller")
-        self.watch(self.services, lambda obj: [key_of(obj)])
+        self._bereft: set[str] = set()
+        self.services.on_change(self._service_changed)
         self.watch(self.endpoints, lambda obj: [key_of(obj)])
         self.pods.on_change(self._pod_changed)
+
+    def _service_changed(self, old: Object | None, new: Object | None) -> None:
+        service = new or old
+        assert service is not None
+        if new is None:
+            self._bereft.add(key_of(service))
+        self.queue.add(key_of(service))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         if services.matters(old, new):
@@ -42,9 +58,12 @@ class EndpointsController(Controller):
         service = self.services.get(key)
         held = self.endpoints.get(key)
         if service is None:
-            if held is not None and not _is_hand_made(held):
+            # With a Service go its Endpoints, whoever made them.
+            if held is not None and (key in self._bereft or not _is_hand_made(held)):
                 await self._delete(key)
+            self._bereft.discard(key)
             return None
+        self._bereft.discard(key)
         if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
             return None
         chosen = services.selected(service, self.pods)
@@ -88,50 +107,79 @@ def desired(service: Object, chosen: list[Object]) -> Object:
     """The Endpoints of a Service with these pods."""
     publish = bool(service["spec"].get("publishNotReadyAddresses"))
     family = services.families(service)[0]
-    grouped: dict[tuple[tuple[str, int, str, str], ...], tuple[list[Object], list[Object]]] = {}
-    total = 0
+    offers: dict[Port | None, Hosts] = {}
     for pod in sorted(chosen, key=key_of):
         address = services.address_of(pod, family)
         if not address or not services.belongs(pod, terminating=publish):
             continue
-        total += 1
-        if total > _CAPACITY:
-            continue
-        ready = publish or pods.is_ready(pod)
-        for ports in _ports(service, pod):
-            grouped.setdefault(ports, ([], []))[0 if ready else 1].append(_address(service, pod, address))
+        host = (_address(service, pod, address), publish or pods.is_ready(pod))
+        for port in _ports(service, pod):
+            offers.setdefault(port, {})[address, pod["metadata"]["uid"]] = host
+    subsets, over = truncated(repacked(offers))
     meta: Object = {"name": service["metadata"]["name"], "namespace": service["metadata"]["namespace"]}
     meta["labels"] = services.inherited_labels(service, _MANAGED)
-    if total > _CAPACITY:
+    if over:
         meta["annotations"] = {_OVER_CAPACITY: "truncated"}
     made: Object = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta}
-    if grouped:
-        made["subsets"] = [_subset(ports, *grouped[ports]) for ports in sorted(grouped)]
+    if subsets:
+        made["subsets"] = subsets
     return made
 
 
-def _ports(service: Object, pod: Object) -> list[tuple[tuple[str, int, str, str], ...]]:
-    """The port sets the pod serves: one with all its ports, or none where a named port is missing."""
+def _ports(service: Object, pod: Object) -> list[Port | None]:
+    """The ports the pod serves; None stands for a headless Service's lack of any."""
     wanted = service["spec"].get("ports") or []
     if not wanted:
-        return [()] if services.is_headless(service) else []
-    found = []
-    for port in wanted:
-        number = services.target_port(port, pod)
-        if number is not None:
-            found.append((port.get("name", ""), number, port.get("protocol", "TCP"), port.get("appProtocol", "")))
-    return [tuple(sorted(found))] if found else []
+        return [None] if services.is_headless(service) else []
+    return [
+        (port.get("name", ""), number, port.get("protocol", "TCP"), port.get("appProtocol", ""))
+        for port in wanted
+        if (number := services.target_port(port, pod)) is not None
+    ]
 
 
-def _subset(ports: tuple[tuple[str, int, str, str], ...], ready: list[Object], unready: list[Object]) -> Object:
-    subset: Object = {}
-    if ready:
-        subset["addresses"] = sorted(ready, key=lambda one: one["ip"])
-    if unready:
-        subset["notReadyAddresses"] = sorted(unready, key=lambda one: one["ip"])
-    if ports:
-        subset["ports"] = [_port(*port) for port in ports]
-    return subset
+def repacked(offers: Mapping[Port | None, Hosts]) -> list[Object]:
+    """Subsets: the ports that exactly the same hosts offer are listed together."""
+    together: dict[tuple[tuple[str, str], ...], list[Port | None]] = {}
+    for port, hosts in offers.items():
+        together.setdefault(tuple(sorted(hosts)), []).append(port)
+    subsets = []
+    for ports in together.values():
+        hosts = offers[ports[0]]
+        ordered = [hosts[key] for key in sorted(hosts)]
+        subset: Object = {}
+        if ready := [address for address, is_ready in ordered if is_ready]:
+            subset["addresses"] = ready
+        if unready := [address for address, is_ready in ordered if not is_ready]:
+            subset["notReadyAddresses"] = unready
+        if named := sorted(port for port in ports if port is not None):
+            subset["ports"] = [_port(*port) for port in named]
+        subsets.append((named, subset))
+    return [subset for _, subset in sorted(subsets, key=lambda one: one[0])]
+
+
+def truncated(subsets: list[Object]) -> tuple[list[Object], bool]:
+    """At most as many addresses as Endpoints may hold, and whether some were left out. Ready ones come first; every
+    subset keeps its share."""
+    ready = sum(len(one.get("addresses") or ()) for one in subsets)
+    unready = sum(len(one.get("notReadyAddresses") or ()) for one in subsets)
+    if ready + unready <= _CAPACITY:
+        return subsets, False
+    crowded = ready > _CAPACITY
+    field, total, room = (
+        ("addresses", ready, _CAPACITY) if crowded else ("notReadyAddresses", unready, _CAPACITY - ready)
+    )
+    left = room
+    kept = []
+    for one in subsets:
+        listed = one.get(field) or []
+        share = min(left, math.ceil(len(listed) / total * room))
+        left -= len(listed[:share])
+        shorter = {**one, field: listed[:share]}
+        if crowded:
+            shorter.pop("notReadyAddresses", None)
+        kept.append({name: value for name, value in shorter.items() if value})
+    return kept, True
 
 
 def _port(name: str, number: int, protocol: str, app: str) -> Object:

@@ -15,13 +15,14 @@ from kybern.api.types import Object, key_of
 from kybern.controllers import pods, services
 from kybern.controllers.controller import Context, Controller
 from kybern.controllers.endpointslice_packing import Plan, PortKey, pack, port_key
-from kybern.controllers.owners import controller_reference, is_deleting
+from kybern.controllers.owners import controller_reference, controller_uid, is_deleting
 from kybern.controllers.serviceaccount import is_ending
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 _MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 _MANAGER = "endpointslice-controller.k8s.io"
 _ZONE = "topology.kubernetes.io/zone"
+_LOOK_AGAIN = 1.0
 
 
 class EndpointSliceController(Controller):
@@ -58,6 +59,9 @@ class EndpointSliceController(Controller):
         if not spec.get("selector") or spec.get("type") == "ExternalName" or is_deleting(service):
             return None
         existing = [one for one in self.slices.by_index("service", key) if not is_deleting(one)]
+        # Those of an earlier Service of this name are the garbage collector's, and must not be built upon.
+        foreign = [one for one in existing if controller_uid(one) != service["metadata"]["uid"]]
+        existing = [one for one in existing if one not in foreign]
         self._check_fresh(key)
         chosen = services.selected(service, self.pods)
         plan = Plan()
@@ -67,16 +71,21 @@ class EndpointSliceController(Controller):
             plan.create += part.create
             plan.update += part.update
             plan.delete += part.delete
-        plan.delete += [one for one in existing if one["addressType"] not in services.families(service)]
+        plan.delete += [one for one in existing if one["addressType"] not in services.families(service)] + foreign
         await self._carry_out(service, plan)
-        return None
+        return None if all(self._is_placed(service, pod) for pod in chosen) else _LOOK_AGAIN
+
+    def _is_placed(self, service: Object, pod: Object) -> bool:
+        """Whether the pod's node is known; one that names a node that isn't there is no endpoint, unless all are."""
+        node = pod["spec"].get("nodeName", "")
+        return node in self.nodes.store or not node or bool(service["spec"].get("publishNotReadyAddresses"))
 
     def _plan(self, service: Object, chosen: list[Object], family: str, existing: list[Object]) -> Plan:
         wanted: dict[PortKey, list[Object]] = {}
         for pod in chosen:
             address = services.address_of(pod, family)
             ports = slice_ports(service, pod)
-            if address and services.belongs(pod, terminating=True):
+            if address and services.belongs(pod, terminating=True) and self._is_placed(service, pod):
                 node = self.nodes.get(pod["spec"].get("nodeName", ""))
                 wanted.setdefault(port_key(ports), []).append(endpoint(service, pod, address, node))
         stamp = services.trigger_time(service, chosen)

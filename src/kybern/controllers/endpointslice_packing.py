@@ -47,21 +47,29 @@ def pack(
     for key, endpoints in wanted.items():
         _pack_ports(plan, key, by_ports.pop(key, []), endpoints, new_slice, refresh, capacity)
     plan.delete += [one for unwanted in by_ports.values() for one in unwanted]
-    if not wanted:
+    if len(plan.delete) == len(existing) and not plan.create:
         _keep_empty(plan, new_slice, refresh)
+    _reuse(plan, refresh)
     return plan
 
 
 def _keep_empty(plan: Plan, new_slice: Callable[[], Object], refresh: Callable[[Object], Object]) -> None:
     """A Service without endpoints keeps one empty slice: it shows that somebody looked."""
-    if not plan.delete:
+    if [_is_settled_empty(one, refresh) for one in plan.delete] == [True]:
+        plan.delete = []
+    else:
         plan.create.append(new_slice())
-        return
-    kept = min(plan.delete, key=lambda one: len(one.get("endpoints") or ()) + len(one.get("ports") or ()))
-    plan.delete = [one for one in plan.delete if one is not kept]
-    fresh = refresh(kept)
-    if fresh is not kept or kept.get("endpoints") or kept.get("ports"):
-        plan.update.append({**fresh, "endpoints": [], "ports": []})
+
+
+def _is_settled_empty(one: Object, refresh: Callable[[Object], Object]) -> bool:
+    return not one.get("endpoints") and not one.get("ports") and refresh(one) is one
+
+
+def _reuse(plan: Plan, refresh: Callable[[Object], Object]) -> None:
+    """One write instead of two: what would be deleted becomes what would be made."""
+    while plan.create and plan.delete:
+        held, made = plan.delete.pop(0), plan.create.pop()
+        plan.update.append({**refresh(held), "endpoints": made["endpoints"], "ports": made["ports"]})
 
 
 def _pack_ports(
@@ -77,33 +85,37 @@ def _pack_ports(
     changed: list[Object] = []
     unchanged: list[Object] = []
     for one in existing:
-        kept = [left.pop(identity) for had in one.get("endpoints") or () if (identity := _identity(had)) in left]
+        held = one.get("endpoints") or []
+        kept = [left.pop(identity) for had in held if (identity := _identity(had)) in left]
         fresh = refresh(one)
-        if kept != (one.get("endpoints") or []):
-            changed.append({**fresh, "endpoints": kept})
-        elif fresh is not one:
-            changed.append(fresh)
-        else:
+        if kept == held and fresh is one:
             unchanged.append(one)
+        elif kept or not held:
+            changed.append({**fresh, "endpoints": kept})
+        else:
+            plan.delete.append(one)
     rest = list(left.values())
-    # First the slices that are written anyway.
-    for one in changed:
-        room = capacity - len(one["endpoints"])
+    # First the slices that are written anyway, the fullest before others.
+    for one in sorted(changed, key=_size, reverse=True):
+        room = max(0, capacity - _size(one))
         one["endpoints"] = [*one["endpoints"], *rest[:room]]
         del rest[:room]
-    while len(rest) > capacity:
+    while len(rest) >= capacity:
         plan.create.append(_filled(new_slice(), key, rest[:capacity]))
         del rest[:capacity]
     if rest:
         # The fullest slice that has room for all of them; else a new one.
-        roomy = [one for one in unchanged if len(one.get("endpoints") or ()) + len(rest) <= capacity]
-        fullest = max(roomy, key=lambda one: len(one.get("endpoints") or ()), default=None)
+        roomy = [one for one in unchanged if _size(one) + len(rest) <= capacity]
+        fullest = max(roomy, key=_size, default=None)
         if fullest is None:
             plan.create.append(_filled(new_slice(), key, rest))
         else:
             changed.append({**fullest, "endpoints": [*(fullest.get("endpoints") or ()), *rest]})
-    plan.update += [one for one in changed if one["endpoints"]]
-    plan.delete += [one for one in changed if not one["endpoints"]]
+    plan.update += changed
+
+
+def _size(one: Object) -> int:
+    return len(one.get("endpoints") or ())
 
 
 def _filled(made: Object, key: PortKey, endpoints: list[Object]) -> Object:

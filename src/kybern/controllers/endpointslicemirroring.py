@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from kybern.api.errors import NotFound
@@ -19,6 +20,7 @@ _LEADER = "control-plane.alpha.kubernetes.io/leader"
 _MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 _SERVICE_NAME = "kubernetes.io/service-name"
 _MANAGER = "endpointslicemirroring-controller.k8s.io"
+_NOT_COPIED = (services.LAST_CHANGE, "kubectl.kubernetes.io/last-applied-configuration")
 _PER_SUBSET = 1000
 
 
@@ -60,6 +62,8 @@ class EndpointSliceMirroringController(Controller):
         meta = endpoints["metadata"]
         own = {_SERVICE_NAME: meta["name"], _MANAGED_BY: _MANAGER}
         labels = {**(meta.get("labels") or {}), **own}
+        given = meta.get("annotations") or {}
+        annotations = {name: value for name, value in given.items() if name not in _NOT_COPIED}
 
         def new_slice() -> Object:
             return {
@@ -69,6 +73,7 @@ class EndpointSliceMirroringController(Controller):
                     "generateName": f"{meta['name']}-",
                     "namespace": meta["namespace"],
                     "labels": labels,
+                    "annotations": annotations,
                     "ownerReferences": [controller_reference(endpoints)],
                 },
                 "addressType": family,
@@ -77,8 +82,10 @@ class EndpointSliceMirroringController(Controller):
             }
 
         def refresh(one: Object) -> Object:
-            same = one["metadata"].get("labels") == labels
-            return one if same else {**one, "metadata": {**one["metadata"], "labels": labels}}
+            held = one["metadata"]
+            if held.get("labels") == labels and (held.get("annotations") or {}) == annotations:
+                return one
+            return {**one, "metadata": {**held, "labels": labels, "annotations": annotations}}
 
         plan = pack(held, wanted, new_slice, refresh, _PER_SUBSET)
         for one in plan.create:
@@ -101,10 +108,10 @@ def mirrored_endpoints(endpoints: Object, family: str) -> dict[PortKey, list[Obj
     for subset in endpoints.get("subsets") or ():
         ports = [{"name": port.get("name", ""), **port} for port in subset.get("ports") or ()]
         both = (("addresses", True), ("notReadyAddresses", False))
+        every = ((address, ready) for field, ready in both for address in subset.get(field) or ())
         made = [
             _endpoint(address, ready=ready)
-            for field, ready in both
-            for address in (subset.get(field) or ())[:_PER_SUBSET]
+            for address, ready in itertools.islice(every, _PER_SUBSET)
             if services.family(address["ip"]) == family
         ]
         if made:

@@ -14,7 +14,7 @@ from kybern.controllers.owners import controller_reference, is_deleting, owner_i
 from kybern.process.clock import clock, parse_time
 
 _COST = "controller.kubernetes.io/pod-deletion-cost"
-_COST_FORM = re.compile(r"0|-?[1-9][0-9]*|-0[0-9]*")
+_COST_FORM = re.compile(r"0|[1-9][0-9]*|-[0-9]+")
 _COST_MAX = 2**31 - 1
 _PHASE_ORDER = {"Pending": 0, "": 0, "Unknown": 1, "Running": 2}
 

@@ -234,7 +234,7 @@ def recheck(owner: Object, active: Iterable[Object]) -> float | None:
     if not wait or status.get("readyReplicas", 0) == status.get("availableReplicas", 0):
         return None
     left = [seconds for pod in active if (seconds := pods.seconds_to_available(pod, wait)) is not None]
-    return min(left, default=0.0)
+    return min(left, default=1.0)
 
 
 def _namespace_ends(error: APIError) -> bool:
