@@ -108,8 +108,11 @@ class AlreadyExists(APIError):
     code, reason = 409, "AlreadyExists"
 
     @classmethod
-    def of(cls, resource: str, group: str, name: str) -> AlreadyExists:
-        return cls(f'{qualified(resource, group)} "{name}" already exists', details=_details(resource, group, name))
+    def of(cls, resource: str, group: str, name: str, *, going: bool = False) -> AlreadyExists:
+        """`going`: it is being deleted."""
+        said = "object is being deleted: " if going else ""
+        text = f'{said}{qualified(resource, group)} "{name}" already exists'
+        return cls(text, details=_details(resource, group, name))
 
 
 class Conflict(APIError):

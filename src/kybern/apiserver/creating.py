@@ -16,6 +16,7 @@ from kybern.api.types import Object
 from kybern.apiserver.admission.base import CREATE, Attributes
 from kybern.apiserver.app import App
 from kybern.apiserver.options import WriteOptions
+from kybern.apiserver.registry import already_exists
 from kybern.apiserver.request import Request
 from kybern.apiserver.types import stored_type
 from kybern.store.base import Entry
@@ -104,8 +105,9 @@ async def _insert(app: App, resource: Resource, stored: Object, prefix: str) -> 
 async def _pretend(app: App, resource: Resource, stored: Object) -> Entry:
     metadata = stored["metadata"]
     cache = await app.registry.ready(resource)
-    if cache.get(metadata.get("namespace", "") if resource.namespaced else "", metadata["name"]) is not None:
-        raise AlreadyExists.of(resource.plural, resource.group, metadata["name"])
+    item = cache.get(metadata.get("namespace", "") if resource.namespaced else "", metadata["name"])
+    if item is not None:
+        raise already_exists(resource, item, metadata["name"])
     return pretended(resource, stored)
 
 

@@ -58,9 +58,8 @@ def read(request: Request, kind: str) -> WriteOptions:
 
 def dry_run(values: list[str] | tuple[str, ...], errors: Errors) -> bool:
     """Whether nothing is to be stored; only "All" is known."""
-    for value in values:
-        if value and value != "All":
-            errors.unsupported("dryRun", value, ("All",))
+    if any(value and value != "All" for value in values):
+        errors.unsupported("dryRun", list(values), ("All",))
     return "All" in values
 
 

@@ -89,9 +89,7 @@ class AddressPool(Pool[str]):
         address = ipaddress.ip_address(value)
         edges = (self.network.network_address, self.network.broadcast_address if self.network.version == 4 else None)
         if address.version != self.network.version or address not in self.network or address in edges:
-            raise OutOfRange(
-                f"the provided IP ({value}) is not in the valid range. The range of valid IPs is {self.network}"
-            )
+            raise OutOfRange("the provided network does not match the current range")
 
 
 class PortPool(Pool[int]):

@@ -101,11 +101,11 @@ class Registry:
         except StoreError as error:
             log.warning("reading %s: %s", cache.prefix, error)
 
-    async def item(self, resource: Resource, namespace: str, name: str) -> Item:
-        """What is stored. Raises NotFound."""
-        cache = self.cache(resource)
-        if not cache.running:
-            await cache.start()
+    async def item(self, resource: Resource, namespace: str, name: str, *, any_age: bool = False) -> Item:
+        """What is stored; what was stored a moment ago will do for `any_age`. Raises NotFound, StoreUnavailable."""
+        cache = await self.ready(resource)
+        if not any_age:
+            await cache.fresh()
         found = cache.items.get(resource.key(namespace, name))
         if found is None:
             raise NotFound.of(resource.plural, resource.group, name)
@@ -127,7 +127,7 @@ class Registry:
         try:
             return await self.store.create(key, value, lease=lease)
         except KeyExists:
-            raise AlreadyExists.of(resource.plural, resource.group, metadata["name"]) from None
+            raise already_exists(resource, cache.items.get(key), metadata["name"]) from None
         finally:
             del cache.hints[id(value)]
 
@@ -200,3 +200,9 @@ class Registry:
             task.cancel()
         for cache in self.caches.values():
             cache.stop()
+
+
+def already_exists(resource: Resource, item: Item | None, name: str) -> AlreadyExists:
+    """The error of a name that is taken; `item` is what has it."""
+    going = item is not None and "deletionTimestamp" in decode(item.value, item.revision)["metadata"]
+    return AlreadyExists.of(resource.plural, resource.group, name, going=going)

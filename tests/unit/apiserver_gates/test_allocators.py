@@ -57,7 +57,7 @@ async def test_taken_and_foreign_addresses_are_refused() -> None:
         "provided IP is already allocated"
     )
     for address in ("10.97.0.1", "10.96.0.0", "10.96.0.255"):
-        with pytest.raises(Invalid, match="not in the valid range"):
+        with pytest.raises(Invalid, match="does not match the current range"):
             await given.before_create(service(clusterIP=address, clusterIPs=[address]), False)
 
 

@@ -66,9 +66,13 @@ class Pod(Resource):
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
         if prep.subresource == "ephemeralcontainers":
-            added = obj["spec"].get("ephemeralContainers")
-            obj["spec"] = {**old["spec"], **({"ephemeralContainers": added} if added else {})}
+            wanted = obj["spec"].get("ephemeralContainers")
+            obj["metadata"] = _unchanged(obj["metadata"], old["metadata"])
+            obj["spec"] = {**old["spec"], "ephemeralContainers": wanted}
+            if not wanted:
+                del obj["spec"]["ephemeralContainers"]
         elif prep.subresource == "resize":
+            obj["metadata"] = _unchanged(obj["metadata"], old["metadata"])
             obj["spec"] = _resized(obj["spec"], old["spec"])
         elif prep.subresource != "status" and at(old, "spec", "schedulingGates") != obj["spec"].get("schedulingGates"):
             _open_gates(obj)
@@ -94,6 +98,12 @@ class Pod(Resource):
             return 0
         seconds = (spec.get("terminationGracePeriodSeconds") or 0) if asked is None else asked
         return int(seconds) if seconds >= 0 else 1
+
+
+def _unchanged(metadata: Object, old: Object) -> Object:
+    """The old metadata, for ways in that don't write it; who wrote what is told all the same."""
+    kept = {**old, "managedFields": metadata.get("managedFields")}
+    return kept if kept["managedFields"] is not None else {k: v for k, v in old.items() if k != "managedFields"}
 
 
 def _gated() -> Object:
