@@ -123,10 +123,10 @@ class Zones(Protocol):
     async def of(self, node: Object) -> Zone: ...
 
 
-class Provider(Protocol):
-    """A cloud. Parts that it lacks are None; subclass this to say only what it has."""
+class Provider:
+    """A cloud: subclass this and say what it has. Parts that it lacks are None."""
 
-    name: str
+    name = ""
     instances: Instances | None = None
     load_balancers: LoadBalancers | None = None
     routes: Routes | None = None

@@ -107,7 +107,8 @@ def _secrets(given: Mapping[str, Mapping[str, str]], where: str) -> dict[str, st
     found = {}
     for name, source in given.items():
         if not isinstance(source, dict) or len(source) != 1 or not set(source) <= {"env", "file"}:
-            raise OperatorError(f"--cloud-config: {where}.credentials.{name} is neither {{env: NAME}} nor {{file: PATH}}")
+            said = f"{where}.credentials.{name} is neither {{env: NAME}} nor {{file: PATH}}"
+            raise OperatorError(f"--cloud-config: {said}")
         try:
             found[name] = os.environ[source["env"]] if "env" in source else Path(source["file"]).read_text().strip()
         except KeyError as error:
@@ -271,29 +272,36 @@ def _delete(driver: Any, balancers: list[Any]) -> None:
 
 def _point(driver: Any, balancer: Any, port: Object, nodes: list[Object]) -> None:
     """Make the nodes the balancer's members."""
-    wanted = {_key(member): member for member in _members(port, nodes)}
-    there = {_key(member): member for member in driver.balancer_list_members(balancer)}
+    listed = driver.balancer_list_members(balancer)
+    # Some drivers know members by address and port, others by machine only.
+    key = _by_machine if any(not member.ip for member in listed) else _by_address
+    wanted = {key(member): member for member in _members(port, nodes)}
+    there = {key(member): member for member in listed}
     # First those that come, so that it never has none.
-    for key in wanted.keys() - there.keys():
-        driver.balancer_attach_member(balancer, wanted[key])
-    for key in there.keys() - wanted.keys():
-        driver.balancer_detach_member(balancer, there[key])
+    for new in wanted.keys() - there.keys():
+        driver.balancer_attach_member(balancer, wanted[new])
+    for old in there.keys() - wanted.keys():
+        driver.balancer_detach_member(balancer, there[old])
 
 
 def _members(port: Object, nodes: list[Object]) -> list[Any]:
+    make: Callable[..., Any] = Member
     found = []
     for node in nodes:
         addresses = (node.get("status") or {}).get("addresses") or []
         ip = next((one["address"] for one in addresses if one["type"] == "InternalIP"), None)
         if ip:
             machine = node["spec"].get("providerID", "").rpartition("/")[2] or None
-            found.append(Member(machine, ip, port["nodePort"]))
+            found.append(make(machine, ip, port["nodePort"]))
     return found
 
 
-def _key(member: Any) -> object:
-    """Some drivers know members by address and port, others by machine only."""
-    return (member.ip, int(member.port)) if member.ip and member.port else member.id
+def _by_address(member: Any) -> object:
+    return member.ip, int(member.port)
+
+
+def _by_machine(member: Any) -> object:
+    return member.id
 
 
 def _protocol(driver: Any, port: Object) -> str:
