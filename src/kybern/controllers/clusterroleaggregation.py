@@ -49,5 +49,7 @@ def aggregate(role: Object, roles: list[Object]) -> list[Object]:
         for other in sorted(roles, key=lambda one: one["metadata"]["name"]):
             itself = other["metadata"]["name"] == role["metadata"]["name"]
             if not itself and compiled.matches(other["metadata"].get("labels")):
-                rules += [rule for rule in other.get("rules") or () if rule not in rules]
+                for rule in other.get("rules") or ():
+                    if rule not in rules:
+                        rules.append(rule)
     return rules

@@ -35,6 +35,7 @@ class EndpointSliceMirroringController(Controller):
         self.slices = self.informer("discovery.k8s.io/v1", "endpointslices")
         self.slices.add_index("mirrored", _mirrored)
         self._slices = self.client.resource("discovery.k8s.io/v1", "endpointslices")
+        self._recorder = context.recorder("endpoint-slice-mirroring-controller")
         self.watch(self.endpoints, lambda obj: [key_of(obj)])
         self.watch(self.services, lambda obj: [key_of(obj)])
         self.watch(self.slices, _mirrored)
@@ -46,6 +47,7 @@ class EndpointSliceMirroringController(Controller):
             for one in existing:
                 await self._delete(one)
             return None
+        self._complain(endpoints)
         for family in ("IPv4", "IPv6"):
             held = [one for one in existing if one["addressType"] == family]
             wanted = mirrored_endpoints(endpoints, family)
@@ -55,6 +57,16 @@ class EndpointSliceMirroringController(Controller):
                 for one in held:
                     await self._delete(one)
         return None
+
+    def _complain(self, endpoints: Object) -> None:
+        for subset in endpoints.get("subsets") or ():
+            count = len(subset.get("addresses") or ()) + len(subset.get("notReadyAddresses") or ())
+            if count > _PER_SUBSET:
+                said = (
+                    f"A max of {_PER_SUBSET} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                    f"{count - _PER_SUBSET} addresses were skipped"
+                )
+                self._recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", said)
 
     async def _write(
         self, endpoints: Object, family: str, held: list[Object], wanted: dict[PortKey, list[Object]]

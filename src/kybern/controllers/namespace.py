@@ -114,7 +114,7 @@ class NamespaceController(Controller):
             content.errors.append(f"{resource}: {error}")
             return
         if left:
-            content.remaining[str(resource)] = len(left)
+            content.remaining[f"{resource.plural}.{resource.group}"] = len(left)
         for obj in left:
             for finalizer in obj["metadata"].get("finalizers") or ():
                 content.finalizers[finalizer] = content.finalizers.get(finalizer, 0) + 1
@@ -123,6 +123,9 @@ class NamespaceController(Controller):
         status = {**(namespace.get("status") or {})}
         before = status.get("conditions")
         for condition in report(content.discovery_error, content.errors, content.remaining, content.finalizers):
+            held = conditions.find(status, condition["type"])
+            if held and held.get("message") != condition["message"]:
+                conditions.drop(status, condition["type"])
             conditions.put(status, condition)
         if status.get("conditions") == before:
             return namespace
@@ -133,6 +136,7 @@ def report(
     discovery_error: str, errors: list[str], remaining: dict[str, int], finalizers: dict[str, int]
 ) -> list[Object]:
     """The five conditions of a namespace that is being deleted."""
+    # The core group's names end in a full stop, as upstream has it.
     resources = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(remaining.items()))
     held = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(finalizers.items()))
     failed = f"Failed to delete all resource types, {len(errors)} remaining: {', '.join(sorted(errors))}"

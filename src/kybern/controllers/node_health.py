@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kybern.api.types import Object
 from kybern.controllers import conditions
-from kybern.process.clock import clock
+from kybern.process.clock import clock, parse_time
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -23,6 +23,7 @@ _BY_CONDITION = {
 }
 _MANAGED_TAINTS = {key for states in _BY_CONDITION.values() for key in states.values()} | {_UNSCHEDULABLE}
 _WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+_OLD_LABELS = {"kubernetes.io/os": "beta.kubernetes.io/os", "kubernetes.io/arch": "beta.kubernetes.io/arch"}
 _ZONE, _REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 
 
@@ -50,9 +51,11 @@ class Zone:
 
 def observe(seen: Seen | None, node: Object, lease: Object | None, now: float) -> Seen:
     """Take note of a node; `at` is when it last gave a sign of life."""
-    ready = conditions.find(node.get("status"), "Ready") or {}
-    heartbeat = ready.get("lastHeartbeatTime") or ""
+    ready = conditions.find(node.get("status"), "Ready")
+    heartbeat = (ready or {}).get("lastHeartbeatTime") or ""
     renewal = ((lease or {}).get("spec") or {}).get("renewTime") or ""
+    if seen is None and ready is None and not renewal:
+        return Seen(parse_time(node["metadata"]["creationTimestamp"]))
     if seen is None:
         return Seen(now, heartbeat, renewal)
     if heartbeat == seen.heartbeat and renewal == seen.renewal:
@@ -63,20 +66,19 @@ def observe(seen: Seen | None, node: Object, lease: Object | None, now: float) -
 def status_of_silent(node: Object) -> Object:
     """The status of a node that has been silent for too long: what its kubelet reports is unknown."""
     status = dict(node.get("status") or {})
-    listed: list[Object] = []
-    before = {one["type"]: one for one in status.get("conditions") or ()}
     now = clock.stamp()
-    for type in _WATCHED:
-        held = before.get(type)
-        if held is None:
-            unknown = conditions.make(type, "Unknown", "NodeStatusNeverUpdated", "Kubelet never posted node status.")
-            listed.append({**unknown, "lastHeartbeatTime": node["metadata"]["creationTimestamp"]})
-        elif held["status"] != "Unknown":
-            said = {"reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
+    said = {"reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
+    listed: list[Object] = []
+    for held in status.get("conditions") or ():
+        if held["type"] in _WATCHED and held["status"] != "Unknown":
             listed.append({**held, "status": "Unknown", "lastTransitionTime": now, **said})
         else:
             listed.append(held)
-    status["conditions"] = [one for type, one in before.items() if type not in _WATCHED] + listed
+    for type in _WATCHED:
+        if conditions.find(status, type) is None:
+            unknown = conditions.make(type, "Unknown", "NodeStatusNeverUpdated", "Kubelet never posted node status.")
+            listed.append({**unknown, "lastHeartbeatTime": node["metadata"]["creationTimestamp"]})
+    status["conditions"] = listed
     return status
 
 
@@ -106,6 +108,12 @@ def no_schedule_taints(node: Object) -> list[Object]:
     return kept + [{"key": key, "effect": "NoSchedule", "timeAdded": clock.stamp()} for key in wanted]
 
 
+def is_evicting(node: Object) -> bool:
+    """Whether it carries a taint that evicts for lack of readiness."""
+    taints = node["spec"].get("taints") or ()
+    return any(taint["effect"] == "NoExecute" and taint["key"] in (NOT_READY, UNREACHABLE) for taint in taints)
+
+
 def no_execute_taints(node: Object, key: str | None) -> list[Object]:
     """All the taints the node should have, with `key` (or none) as the one that evicts for lack of readiness."""
     kept = []
@@ -119,6 +127,12 @@ def no_execute_taints(node: Object, key: str | None) -> list[Object]:
     return [*kept, {"key": key, "effect": "NoExecute", "timeAdded": clock.stamp()}] if key else kept
 
 
+def missing_labels(node: Object) -> dict[str, str]:
+    """The old names of the labels for system and architecture, where they don't say what the new ones say."""
+    labels = node["metadata"].get("labels") or {}
+    return {old: labels[new] for new, old in _OLD_LABELS.items() if labels.get(new) and labels.get(old) != labels[new]}
+
+
 def zone_of(node: Object) -> str:
     """The failure domain: region and zone labels."""
     labels = node["metadata"].get("labels") or {}
@@ -126,8 +140,9 @@ def zone_of(node: Object) -> str:
 
 
 def eviction_rate(zone: Zone, *, normal: float, secondary: float, threshold: float, large: int) -> float:
-    """Nodes per second whose pods may be evicted: slower, or not at all, where much of a zone is unready."""
+    """Nodes per second whose pods may be evicted: slower, or not at all, where much of a zone is unready. Where all of
+    it is, there is nothing left to protect: as fast as ever."""
     whole = zone.ready + zone.unready
-    if zone.unready > 2 and zone.unready / whole >= threshold:
+    if not zone.fully_disrupted and zone.unready > 2 and zone.unready / whole >= threshold:
         return secondary if whole > large else 0.0
     return normal

@@ -56,18 +56,24 @@ class NodeIPAMController(Controller):
         taken = {cidr for given in self._given.values() for cidr in given}
         for node in self.nodes.list():
             taken.update(node["spec"].get("podCIDRs") or [node["spec"].get("podCIDR", "")])
-        used = [ipaddress.ip_network(cidr) for cidr in taken if cidr]
+        used = {ipaddress.ip_network(cidr) for cidr in taken if cidr}
         chosen = []
         for whole in self._ranges:
-            free = next((part for part in self._parts(whole) if not any(_overlap(part, one) for one in used)), None)
+            # Nearly all are parts of the usual size, and found without a comparison to each.
+            odd = [one for one in used if one.prefixlen != self._size(whole)]
+            parts = (part for part in self._parts(whole) if part not in used)
+            free = next((part for part in parts if not any(_overlap(part, one) for one in odd)), None)
             if free is None:
                 return None
             chosen.append(str(free))
         return chosen
 
     def _parts(self, whole: Network) -> Iterator[Network]:
+        yield from whole.subnets(new_prefix=self._size(whole))
+
+    def _size(self, whole: Network) -> int:
         size = self.options.node_cidr_mask_size if whole.version == 4 else self.options.node_cidr_mask_size_ipv6
-        yield from whole.subnets(new_prefix=max(size, whole.prefixlen))
+        return max(size, whole.prefixlen)
 
 
 def _overlap(one: Network, other: Network) -> bool:

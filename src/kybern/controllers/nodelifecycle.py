@@ -7,6 +7,7 @@ Source: https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from typing import Any
 
 from kybern.api.errors import Conflict, NotFound
@@ -36,9 +37,9 @@ class NodeLifecycleController(Controller):
         self._pods = self.client.resource("v1", "pods")
         self._recorder = context.recorder("node-controller")
         self._seen: dict[str, Seen] = {}
-        self._readiness: dict[str, str] = {}
         self._buckets: dict[str, tuple[float, TokenBucket]] = {}
         self._admitted: set[str] = set()
+        self._blind = False
         self.nodes.on_change(self._node_changed)
 
     def background(self) -> Iterable[Coroutine[Any, Any, None]]:
@@ -50,23 +51,32 @@ class NodeLifecycleController(Controller):
             self._forget(old)
             return
         name = new["metadata"]["name"]
-        if old is None or node_health.no_schedule_taints(new) != (new["spec"].get("taints") or []):
+        taints = node_health.no_schedule_taints(new)
+        if old is None or taints != (new["spec"].get("taints") or []) or node_health.missing_labels(new):
             self.queue.add(name)
 
     async def reconcile(self, key: str) -> float | None:
         node = self.nodes.get(key)
-        if node is not None:
-            await self._put_taints(node, node_health.no_schedule_taints(node))
+        if node is None:
+            return None
+        await self._put_taints(node, node_health.no_schedule_taints(node))
+        if labels := node_health.missing_labels(node):
+            try:
+                await self._nodes.patch(key, {"metadata": {"labels": labels}})
+            except NotFound:
+                return None
         return None
 
     async def monitor(self) -> None:
         """One pass over all nodes."""
         zones: dict[str, Zone] = {}
         judged: list[tuple[Object, str]] = []
-        for node in self.nodes.list():
-            node = await self._judge(node)
+        for found in self.nodes.list():
+            node = await self._judge(found)
             state = node_health.readiness(node)
             judged.append((node, state))
+            if state == "Unknown":
+                await self._mark_pods(node, silent_since_now=node_health.readiness(found) == "True")
             zone = zones.setdefault(node_health.zone_of(node), Zone())
             if state == "True":
                 zone.ready += 1
@@ -74,9 +84,12 @@ class NodeLifecycleController(Controller):
                 zone.unready += 1
         # If nothing answers anywhere, the fault is more likely ours than the nodes'.
         blind = bool(zones) and all(zone.fully_disrupted for zone in zones.values())
+        if self._blind and not blind:
+            # Now that we see again, every node gets the whole grace period to show itself.
+            self._seen = {name: replace(seen, at=clock.time()) for name, seen in self._seen.items()}
+        self._blind = blind
         for node, state in judged:
             await self._evict_or_not(node, state, zones[node_health.zone_of(node)], blind)
-            await self._note_pods(node, state)
 
     async def _judge(self, node: Object) -> Object:
         """The node, with its status rewritten if it has been silent for too long."""
@@ -107,7 +120,7 @@ class NodeLifecycleController(Controller):
         if key is None or blind:
             self._admitted.discard(name)
             key = None
-        elif name not in self._admitted:
+        elif name not in self._admitted and not node_health.is_evicting(node):
             if not self._may_evict(node_health.zone_of(node), zone):
                 return
             self._admitted.add(name)
@@ -128,13 +141,10 @@ class NodeLifecycleController(Controller):
             held = self._buckets[name] = (rate, TokenBucket(rate, 1))
         return held[1].take()
 
-    async def _note_pods(self, node: Object, state: str) -> None:
-        """A node that is not ready has no ready pods."""
+    async def _mark_pods(self, node: Object, *, silent_since_now: bool) -> None:
+        """A node that nobody hears of has no ready pods. One that says itself that it isn't ready reports its pods."""
         name = node["metadata"]["name"]
-        before, self._readiness[name] = self._readiness.get(name), state
-        if state == "True":
-            return
-        if before == "True":
+        if silent_since_now:
             self._recorder.event(_reference(node), "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
         for pod in self.pods.by_index("node", name):
             condition = conditions.find(pod.get("status"), "Ready")
@@ -165,7 +175,6 @@ class NodeLifecycleController(Controller):
     def _forget(self, node: Object) -> None:
         name = node["metadata"]["name"]
         self._seen.pop(name, None)
-        self._readiness.pop(name, None)
         self._admitted.discard(name)
         said = f"Node {name} event: Removing Node {name} from Controller"
         self._recorder.event(_reference(node), "Normal", "RemovingNode", said)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from kybern.api.errors import NotFound
+from kybern.api.errors import APIError, NotFound
 from kybern.api.types import Object, key_of
 from kybern.controllers import conditions, pods
 from kybern.controllers.controller import Context, Controller, periodically
@@ -90,15 +90,23 @@ class PodGarbageCollector(Controller):
             await self._pods.delete(meta["name"], meta["namespace"], grace_period_seconds=0, uid=meta["uid"])
         except NotFound:
             return
+        except APIError as error:
+            log.warning("pod %s: %s", key_of(pod), error)
+            return
         log.info("deleted pod %s", key_of(pod))
 
 
 def surplus_of(everything: Iterable[Object], threshold: int) -> list[Object]:
-    """The oldest finished pods beyond the threshold; 0 keeps all."""
+    """Finished pods beyond the threshold, evicted ones and then the oldest first; 0 keeps all."""
     if threshold <= 0:
         return []
     finished = [pod for pod in everything if pods.is_finished(pod) and not is_deleting(pod)]
     surplus = len(finished) - threshold
     if surplus <= 0:
         return []
-    return sorted(finished, key=lambda pod: (pod["metadata"]["creationTimestamp"], key_of(pod)))[:surplus]
+    return sorted(finished, key=_expendable)[:surplus]
+
+
+def _expendable(pod: Object) -> tuple[bool, str, str]:
+    evicted = pods.phase(pod) == "Failed" and pod["status"].get("reason") == "Evicted"
+    return not evicted, pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]

@@ -9,6 +9,7 @@ from kybern.controllers.options import Options
 from kybern.controllers.serviceaccount import is_active, is_ending
 
 _NAME = "kube-root-ca.crt"
+_ANNOTATION = "kubernetes.io/description"
 _DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
     "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
@@ -41,8 +42,11 @@ class RootCACertPublisher(Controller):
         try:
             if held is None:
                 await self._maps.create(self._made(key, data))
-            elif held.get("data") != data:
-                await self._maps.update({**held, "data": data})
+            elif held.get("data") != data or not (held["metadata"].get("annotations") or {}).get(_ANNOTATION):
+                annotations = {**(held["metadata"].get("annotations") or {}), _ANNOTATION: _DESCRIPTION}
+                await self._maps.update(
+                    {**held, "metadata": {**held["metadata"], "annotations": annotations}, "data": data}
+                )
         except (AlreadyExists, NotFound):
             return None
         except Forbidden as error:
@@ -52,6 +56,6 @@ class RootCACertPublisher(Controller):
 
     @staticmethod
     def _made(namespace: str, data: dict[str, str]) -> Object:
-        annotations = {"kubernetes.io/description": _DESCRIPTION}
+        annotations = {_ANNOTATION: _DESCRIPTION}
         meta = {"name": _NAME, "namespace": namespace, "annotations": annotations}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}

@@ -45,7 +45,7 @@ class TaintEvictionController(Controller):
 
     async def reconcile(self, key: str) -> float | None:
         pod = self.pods.get(key)
-        if pod is None or is_deleting(pod) or pods.is_finished(pod):
+        if pod is None or is_deleting(pod):
             self._since.pop(key, None)
             return None
         taints = evicting(self.nodes.get(pod["spec"].get("nodeName", "")))
@@ -86,12 +86,12 @@ def tolerated_for(pod: Object, taints: Iterable[Object]) -> float | None:
     """Seconds the pod may stay with these taints; None for ever."""
     shortest: float | None = None
     for taint in taints:
-        matching = [one for one in _tolerates(pod) if matches(one, taint)]
-        if not matching:
+        # Of several tolerations the first counts.
+        toleration = next((one for one in _tolerates(pod) if matches(one, taint)), None)
+        if toleration is None:
             return 0.0
-        limits = [one["tolerationSeconds"] for one in matching if one.get("tolerationSeconds") is not None]
-        if limits:
-            limit = max(0.0, float(min(limits)))
+        if toleration.get("tolerationSeconds") is not None:
+            limit = max(0.0, float(toleration["tolerationSeconds"]))
             shortest = limit if shortest is None else min(shortest, limit)
     return shortest
 
