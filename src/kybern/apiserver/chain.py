@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import logging
 
-from kybern.api.errors import APIError, InternalError, ServiceUnavailable, TooManyRequests, Unauthorized
+from kybern.api.errors import APIError, InternalError, ServiceUnavailable, TooManyRequests, Unauthorized, Unclassified
 from kybern.apiserver import dispatch, info
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
 from kybern.apiserver.authz.base import require
 from kybern.apiserver.request import ANONYMOUS, Request, Response, UserInfo, status_response
 from kybern.process.clock import monotonic, new_uid
-from kybern.store.base import StoreUnavailable
+from kybern.store.base import StoreUnavailable, TooLarge
 
 LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
 """Subresources that take as long as they take: not counted as requests in flight, like watches."""
@@ -66,6 +66,8 @@ async def _answer(app: App, request: Request) -> Response:
         response = status_response(error)
     except StoreUnavailable as error:
         response = status_response(ServiceUnavailable(str(error)))
+    except TooLarge as error:
+        response = status_response(Unclassified(str(error)))
     except Exception:
         log.exception("%s %s", request.method, request.path)
         response = status_response(InternalError("Internal error occurred: the server's log has more"))

@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 import ssl
-from pathlib import Path
 
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
@@ -41,11 +40,11 @@ async def serve(args: argparse.Namespace) -> None:
     if certificate is None:
         certificate, key = selfmade.serving_certificate(args.data_dir, [address])
     context = tls.server_context(certificate, key, args.client_ca_file)
-    store = await _open(args.data_dir)
+    store = await _open(args)
     try:
         app = App(Registry(builtin(), store), anonymous=args.anonymous_auth)
         health.add_routes(app)
-        app.checks["store"] = lambda: ""
+        app.checks["store"] = store.problem
         app.limits = {False: args.max_requests_inflight, True: args.max_mutating_requests_inflight}
         for kind in app.registry.scheme:
             if kind.time_to_live:
@@ -69,12 +68,19 @@ async def serve(args: argparse.Namespace) -> None:
         await store.close()
 
 
-async def _open(directory: Path) -> Store:
+async def _open(args: argparse.Namespace) -> Store:
     try:
-        os.makedirs(directory, exist_ok=True)
-        return await open_store(str(directory / "store.db"))
+        os.makedirs(args.data_dir, exist_ok=True)
+        return await open_store(
+            ",".join(args.etcd_servers) or str(args.data_dir / "store.db"),
+            authority=args.etcd_cafile,
+            certificate=args.etcd_certfile,
+            key=args.etcd_keyfile,
+            prefix=args.etcd_prefix,
+            compaction_interval=flags.seconds("--etcd-compaction-interval", args.etcd_compaction_interval),
+        )
     except OSError as error:
-        raise OperatorError(f"--data-dir {directory}: {error.strerror}") from error
+        raise OperatorError(f"--data-dir {args.data_dir}: {error.strerror}") from error
     except StoreUnavailable as error:
         raise OperatorError(str(error)) from error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kybern.process.daemon import OperatorError
+from kybern.store.opening import PREFIX, is_etcd
 
 Add = Callable[..., Any]
 
@@ -31,11 +32,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """All of them."""
     add = parser.add_argument
     add("--data-dir", type=Path, default=Path("/var/lib/kybern"), metavar="DIR",
-        help="where store.db is, and the certificate and keys made where none are given")  # fmt: skip
-    add("--etcd-servers", type=_list, default=[], metavar="URLS", help="not yet: the store is a file in --data-dir")
+        help="where store.db is without etcd, and the certificate and keys made where none are given")  # fmt: skip
     add("--secure-port", type=int, default=6443, metavar="PORT", help="port to serve HTTPS on")
     add("--bind-address", default="0.0.0.0", metavar="ADDRESS", help="address to listen on")
     add("--advertise-address", default="", metavar="ADDRESS", help="address under which the cluster finds this server")
+    _add_etcd_flags(add)
     _add_identity_flags(add)
     _add_policy_flags(add)
     _add_kubelet_flags(add)
@@ -47,6 +48,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--shutdown-grace", type=float, default=5.0, metavar="SECONDS", help="how long running requests may take to end"
     )
+
+
+def _add_etcd_flags(add: Add) -> None:
+    add("--etcd-servers", type=_list, default=[], metavar="URLS",
+        help="endpoints of etcd, like https://127.0.0.1:2379; without any the store is in --data-dir")  # fmt: skip
+    add("--etcd-cafile", default="", metavar="FILE", help="CA of etcd's certificates; the system's if absent")
+    add("--etcd-certfile", default="", metavar="FILE", help="certificate shown to etcd")
+    add("--etcd-keyfile", default="", metavar="FILE", help="its key")
+    add("--etcd-prefix", default=PREFIX, metavar="PATH", help="where in etcd everything is")
+    add("--etcd-compaction-interval", default="5m0s", metavar="DURATION",
+        help="how often history in etcd is forgotten; 0 leaves that to others")  # fmt: skip
 
 
 def _add_identity_flags(add: Add) -> None:
@@ -116,8 +128,12 @@ def advertised(args: argparse.Namespace) -> str:
 
 def check(args: argparse.Namespace) -> None:
     """Raises OperatorError where flags don't go together."""
-    if args.etcd_servers:
-        raise OperatorError("--etcd-servers: etcd is not supported yet; leave it out and name a --data-dir")
+    if not args.etcd_servers and (args.etcd_cafile or args.etcd_certfile or args.etcd_keyfile):
+        raise OperatorError("--etcd-cafile, --etcd-certfile and --etcd-keyfile are of no use without --etcd-servers")
+    for server in args.etcd_servers:
+        if not is_etcd(server):
+            raise OperatorError(f"--etcd-servers: write {server} like https://127.0.0.1:2379")
+    seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
     if not 0 <= args.secure_port < 65536:
         raise OperatorError(f"--secure-port {args.secure_port} is no port")
     if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):

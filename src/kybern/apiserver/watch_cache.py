@@ -115,6 +115,11 @@ class WatchCache:
             )
             self.running = True
 
+    async def fresh(self) -> None:
+        """Return once this holds all that any server of the cluster has acknowledged. Raises StoreUnavailable."""
+        if self._watch is not None:
+            await self._watch.progress()
+
     def stop(self) -> None:
         """Stop following the store; watches end."""
         self.running = False

@@ -22,6 +22,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     """Raises Invalid (options), and what admission raises."""
     asked = deletion.read(request)
     cache = await app.registry.ready(resource)
+    await cache.fresh()
     shape = negotiate(request.headers.get("accept", ""))
     namespace = request.info.namespace if resource.namespaced else ""
     chosen = selection(request, resource, cache)

@@ -12,7 +12,8 @@ from kybern.apiserver.revisions import at_least
 async def serve(app: App, request: Request, resource: Resource) -> Response:
     """Raises NotFound."""
     info = request.info
-    item = await app.registry.item(resource, info.namespace if resource.namespaced else "", info.name)
+    namespace = info.namespace if resource.namespaced else ""
+    item = await app.registry.item(resource, namespace, info.name, any_age=request.arg("resourceVersion") == "0")
     if request.query:
         at_least(app.registry.cache(resource), request.arg("resourceVersion"))
     return stored_object(request, resource, item.value, item.revision)

@@ -28,6 +28,8 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     shape = negotiate(request.headers.get("accept", ""))
     namespace = request.info.namespace if resource.namespaced else ""
     asked = paging.options(request)
+    if request.arg("resourceVersion") != "0":
+        await cache.fresh()
     found = await paging.page(app.registry.store, cache, selection(request, resource, cache), namespace, asked)
     return answer(request, resource, found, shape)
 

@@ -29,6 +29,8 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     wanted = revisions.parse(text)
     timeout = _seconds(request.arg("timeoutSeconds"))
     cache = await app.registry.ready(resource)
+    if not text or wanted > cache.revision:
+        await cache.fresh()
     chosen = selection(request, resource, cache)
     view = View(codec_of(resource, request.info.version), shape, include)
     # Without a revision a watch begins with the state, and says where that ends, unless it declines that.
