@@ -6,12 +6,12 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kybern.api.errors import APIError, NotFound
 from kybern.api.selectors import from_object
 from kybern.api.types import Object, key_of
-from kybern.controllers import pods
+from kybern.controllers import conditions, pods
 from kybern.controllers.controller import Context, Controller
 from kybern.controllers.discovery import served
 from kybern.controllers.owners import controller_of, is_deleting
@@ -19,6 +19,8 @@ from kybern.process.clock import clock, parse_time
 
 _DELETION_TIMEOUT = 120.0
 """How long an evicted pod may take to begin its deletion until it counts as there again."""
+_POD = "pod:"
+"""Keys that begin so are pods; the others are budgets."""
 
 
 class DisruptionController(Controller):
@@ -39,6 +41,8 @@ class DisruptionController(Controller):
         self._recorder = context.recorder("controllermanager")
         self.watch(self.budgets, lambda obj: [key_of(obj)])
         self.watch(self.pods, self._protecting)
+        self.watch(self.pods, lambda pod: [_POD + key_of(pod)] if seconds_of_target(pod) is not None else [])
+        self._pods = self.client.resource("v1", "pods")
 
     def _protecting(self, pod: Object) -> Iterable[str]:
         labels = pod["metadata"].get("labels")
@@ -46,6 +50,8 @@ class DisruptionController(Controller):
         return [key_of(one) for one in found if from_object(one["spec"].get("selector")).matches(labels)]
 
     async def reconcile(self, key: str) -> float | None:
+        if key.startswith(_POD):
+            return await self._spare(key.removeprefix(_POD))
         budget = self.budgets.get(key)
         if budget is None:
             return None
@@ -54,15 +60,39 @@ class DisruptionController(Controller):
         chosen = [pod for pod in everything if selector.matches(pod["metadata"].get("labels"))]
         if not chosen:
             self._recorder.event(budget, "Normal", "NoPods", "No matching pods found")
-        scale = await self._scale(budget, chosen) if needs_scale(budget) else len(chosen)
+        try:
+            scale = await self._scale(budget, chosen) if needs_scale(budget) else expected_without_scale(budget, chosen)
+        except APIError as error:
+            said = f"Failed to calculate the number of expected pods: {error}"
+            self._recorder.event(budget, "Warning", "CalculateExpectedPodCountFailed", said)
+            await self._write_status(budget, failed_status(budget, str(error)))
+            raise
         disrupted, again = self._still_expected(budget, chosen)
-        status = new_status(budget, chosen, scale, disrupted)
-        if status != (budget.get("status") or {}):
-            try:
-                await self._budgets.update_status({**budget, "status": status})
-            except NotFound:
-                return None
+        await self._write_status(budget, new_status(budget, chosen, scale, disrupted))
         return again
+
+    async def _spare(self, key: str) -> float | None:
+        """A pod that was to be disrupted and wasn't, is no longer a target."""
+        pod = self.pods.get(key)
+        left = seconds_of_target(pod) if pod is not None else None
+        if pod is None or left is None or left > 0:
+            return left
+        meta = pod["metadata"]
+        target = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": clock.stamp()}
+        body = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [target]}}
+        try:
+            await self._pods.patch(meta["name"], body, meta["namespace"], type="strategic", subresource="status")
+        except NotFound:
+            return None
+        return None
+
+    async def _write_status(self, budget: Object, status: Object) -> None:
+        if status == (budget.get("status") or {}):
+            return
+        try:
+            await self._budgets.update_status({**budget, "status": status})
+        except NotFound:
+            return
 
     def _still_expected(self, budget: Object, chosen: Iterable[Object]) -> tuple[dict[str, str], float | None]:
         """The evicted pods that are yet to begin their deletion, and when the first of them is given up."""
@@ -83,25 +113,36 @@ class DisruptionController(Controller):
         return kept, again
 
     async def _scale(self, budget: Object, chosen: Iterable[Object]) -> int:
-        """The pods there should be: the sizes of all that control the chosen ones."""
+        """The pods there should be: the sizes of all that control the chosen ones. Raises APIError where what controls
+        a pod can't be found."""
         sizes: dict[str, int] = {}
+        unmanaged = False
         for pod in chosen:
             ref = controller_of(pod)
-            if ref is None or ref["uid"] in sizes:
+            if ref is None:
+                unmanaged = True
                 continue
-            uid, size = await self._size(pod["metadata"]["namespace"], ref)
+            if ref["uid"] in sizes:
+                continue
+            found = await self._size(pod["metadata"]["namespace"], ref)
+            if found is None:
+                raise APIError(f'found no controllers for pod "{pod["metadata"]["name"]}"')
+            uid, size = found
             # A ReplicaSet counts by its Deployment, once.
             sizes[ref["uid"]] = 0
             sizes[uid] = size
+        if unmanaged:
+            self._recorder.event(budget, "Warning", "UnmanagedPods", _unmanaged(budget))
         return sum(sizes.values())
 
-    async def _size(self, namespace: str, ref: Object) -> tuple[str, int]:
-        """The uid and size of what an owner reference leads to, of a ReplicaSet's Deployment where it has one."""
+    async def _size(self, namespace: str, ref: Object) -> tuple[str, int] | None:
+        """The uid and size of what an owner reference leads to, of a ReplicaSet's Deployment where it has one; None
+        where it leads nowhere."""
         informer = self._owners.get(ref["kind"])
         if informer is not None:
             owner = informer.get(f"{namespace}/{ref['name']}")
             if owner is None or owner["metadata"]["uid"] != ref["uid"]:
-                return ref["uid"], 0
+                return None
             above = controller_of(owner)
             if above is not None and above["kind"] == "Deployment":
                 return await self._size(namespace, above)
@@ -115,14 +156,35 @@ class DisruptionController(Controller):
                 await found[0].client(self.client, metadata_only=False).get(ref["name"], namespace, subresource="scale")
             )
         except NotFound:
-            return ref["uid"], 0
+            return None
         return ref["uid"], int(scale["spec"].get("replicas", 0))
+
+
+def seconds_of_target(pod: Object) -> float | None:
+    """How long the pod still counts as about to be disrupted; None where it doesn't, or really goes."""
+    target = conditions.find(pod.get("status"), "DisruptionTarget")
+    if target is None or target["status"] != "True" or is_deleting(pod) or pods.is_finished(pod):
+        return None
+    return max(0.0, parse_time(target["lastTransitionTime"]) + _DELETION_TIMEOUT - clock.time())
 
 
 def needs_scale(budget: Object) -> bool:
     """Whether the budget is relative to the size of what controls the pods."""
     spec = budget["spec"]
     return spec.get("maxUnavailable") is not None or isinstance(spec.get("minAvailable"), str)
+
+
+def expected_without_scale(budget: Object, chosen: Sequence[Object]) -> int:
+    """The pods there are, where the budget sets a number; none where it sets nothing."""
+    return len(chosen) if budget["spec"].get("minAvailable") is not None else 0
+
+
+def failed_status(budget: Object, said: str) -> Object:
+    """To be safe: no evictions while nobody knows how many pods there should be."""
+    before = budget.get("status") or {}
+    condition = _allowed(budget, 0) | {"reason": "SyncFailed", "message": said}
+    condition["observedGeneration"] = before.get("observedGeneration", 0)
+    return {**before, "disruptionsAllowed": 0, "conditions": [condition]}
 
 
 def desired_healthy(budget: Object, expected: int) -> int:
@@ -168,6 +230,17 @@ def _allowed(budget: Object, count: int) -> Object:
         if held["type"] == made["type"] and held["status"] == made["status"]:
             made["lastTransitionTime"] = held["lastTransitionTime"]
     return made
+
+
+def _unmanaged(budget: Object) -> str:
+    chosen = budget["spec"]["selector"].get("matchLabels") or {}
+    labels = "".join(f"{name}: {value}," for name, value in chosen.items())
+    return (
+        f"Pods selected by this PodDisruptionBudget (selector: &LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        "MatchExpressions:[]LabelSelectorRequirement{},}) were found to be unmanaged. As a result, the status of the "
+        "PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please "
+        'set ".spec.minAvailable" field of the PDB to an integer value.'
+    )
 
 
 def _resolved(value: int | str, of: int) -> int:

@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from kybern.api.errors import APIError, Conflict, NotFound
+from kybern.api.errors import APIError, NotFound
 from kybern.api.types import Object
 from kybern.client.informer import Informer
 from kybern.client.rest import ResourceClient
-from kybern.controllers.controller import Context, Controller, periodically
+from kybern.controllers.controller import Context, Controller, Terminal, periodically
 from kybern.controllers.discovery import Served, served
 from kybern.controllers.ownergraph import FOREGROUND, ORPHAN, Graph, Node
 
@@ -131,10 +131,10 @@ class GarbageCollector(Controller):
         resource = self._of_reference(node.reference)
         namespace = node.namespace if resource.namespaced else ""
         if resource.namespaced and not namespace:
-            # A cluster-scoped object can't be owned from inside a namespace: to it, that owner is absent.
-            exists = False
-        else:
-            exists = await self._uid_of(resource, namespace, node.name) == node.uid
+            # Named by a cluster-scoped object, which can't be owned from inside a namespace: nobody can tell.
+            self._enqueue(node.dependents)
+            return
+        exists = await self._uid_of(resource, namespace, node.name) == node.uid
         if not exists and self.graph.nodes.get(node.uid) is node:
             self._enqueue(node.dependents)
             node.absent = True
@@ -158,24 +158,29 @@ class GarbageCollector(Controller):
             if dangling or waiting:
                 await self._drop_owners(node, live, {*dangling, *waiting})
         elif waiting and node.dependents:
-            await self._delete(node, "Foreground")
+            if self.graph.in_circle(node):
+                live = await self._unblock(node, live)
+            await self._delete(node, live, "Foreground")
         elif waiting or dangling:
-            await self._delete(node, _policy(live))
+            await self._delete(node, live, _policy(live))
 
     async def _exists(self, node: Node, ref: Object, owner: Node | None) -> bool:
-        if owner is not None and not owner.virtual:
-            if owner.namespace and owner.namespace != node.namespace:
-                self._complain(node, ref)
-                return False
-            return True
-        if owner is not None and owner.absent:
-            return False
+        """Whether the owner is there, where the reference says. Raises Terminal where nobody can tell."""
         resource = self._of_reference(ref)
         if resource.namespaced and not node.namespace:
             self._complain(node, ref)
-            return False
-        uid: str = ref["uid"]
-        return await self._uid_of(resource, node.namespace if resource.namespaced else "", ref["name"]) == uid
+            raise Terminal(f"{node.name} is cluster-scoped and names an owner in a namespace; it is never collected")
+        namespace = node.namespace if resource.namespaced else ""
+        if owner is not None and (owner.namespace == namespace or not resource.namespaced):
+            if not owner.virtual and owner.name == ref["name"] and owner.namespace == namespace:
+                return True
+            if owner.virtual and owner.absent:
+                return False
+        if await self._uid_of(resource, namespace, ref["name"]) == ref["uid"]:
+            return True
+        if owner is not None and not owner.virtual and owner.namespace != namespace:
+            self._complain(node, ref)
+        return False
 
     def _complain(self, node: Node, ref: Object) -> None:
         kind = self._resources[node.resource].kind if node.resource in self._resources else ""
@@ -216,6 +221,13 @@ class GarbageCollector(Controller):
         kept = [one for one in held if one != finalizer]
         await self._patch(node, live, {"finalizers": kept or None})
 
+    async def _unblock(self, node: Node, live: Object) -> Object:
+        """Give up blocking its owners' deletion."""
+        refs = live["metadata"]["ownerReferences"]
+        freed = [{**ref, "blockOwnerDeletion": False} if ref.get("blockOwnerDeletion") else ref for ref in refs]
+        await self._patch(node, live, {"ownerReferences": freed})
+        return await self._live(node) or live
+
     async def _drop_owners(self, node: Node, live: Object, uids: set[str]) -> None:
         held = live["metadata"].get("ownerReferences") or []
         kept = [ref for ref in held if ref["uid"] not in uids]
@@ -230,15 +242,19 @@ class GarbageCollector(Controller):
         except NotFound:
             return
 
-    async def _delete(self, node: Node, policy: str) -> None:
+    async def _delete(self, node: Node, live: Object, policy: str) -> None:
+        """Delete it as it was judged; raises Conflict if it has other owners by now."""
         log.debug("deleting %s %s/%s (%s)", node.resource, node.namespace, node.name, policy)
         try:
-            await self._client(node).delete(node.name, node.namespace, propagation_policy=policy, uid=node.uid)
+            await self._client(node).delete(
+                node.name,
+                node.namespace,
+                propagation_policy=policy,
+                uid=node.uid,
+                resource_version=live["metadata"]["resourceVersion"],
+            )
         except NotFound:
             self._enqueue(self.graph.remove(node.uid))
-        except Conflict:
-            # Another object took the name; its own events tell about it.
-            return
 
     async def _live(self, node: Node) -> Object | None:
         """The object's metadata past the cache; None if it is gone."""

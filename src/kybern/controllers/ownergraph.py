@@ -105,6 +105,10 @@ class Graph:
                 found.append(dependent)
         return found
 
+    def in_circle(self, node: Node) -> bool:
+        """Whether something it owns is in foreground deletion already: the two would wait for each other."""
+        return any(self.nodes[uid].deleting_dependents for uid in node.dependents if uid in self.nodes)
+
     def _set_owners(self, node: Node, owners: list[Object]) -> set[str]:
         todo: set[str] = set()
         wanted = {ref["uid"]: ref for ref in owners}
@@ -124,6 +128,9 @@ class Graph:
             owner.dependents[node.uid] = None
             if owner.deleting_dependents:
                 todo |= {uid, node.uid}
+            if owner.virtual and (owner.absent or owner.namespace != node.namespace):
+                # What is found out about it for others doesn't reach, or doesn't hold for, this one.
+                todo.add(node.uid)
             if not owner.virtual and owner.namespace and owner.namespace != node.namespace:
                 todo.add(node.uid)
         node.owners = owners
