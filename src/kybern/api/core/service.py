@@ -96,6 +96,9 @@ class Service(Resource):
             spec["internalTrafficPolicy"] = spec.get("internalTrafficPolicy") or "Cluster"
         if spec["type"] == LOAD_BALANCER:
             spec.setdefault("allocateLoadBalancerNodePorts", True)
+            for ingress in at(obj, "status", "loadBalancer", "ingress") or []:
+                if ingress.get("ip"):
+                    ingress.setdefault("ipMode", "VIP")
         _agree_on_cluster_ips(spec, {})
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
