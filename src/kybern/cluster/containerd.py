@@ -143,28 +143,37 @@ def cni_conf_dir(layout: Layout) -> Path:
     return layout.root / "cni" / "net.d"
 
 
-def ctr(layout: Layout, *arguments: str) -> subprocess.CompletedProcess[str]:
+def ctr(socket: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run containerd's `ctr` in the cluster's namespace; the caller looks at the return code."""
-    command = ["ctr", "--address", str(layout.containerd_socket), "--namespace", NAMESPACE, *arguments]
+    command = ["ctr", "--address", str(socket), "--namespace", NAMESPACE, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
 
 
-def import_image(layout: Layout, archive: Path) -> list[str]:
+def import_image(socket: Path, archive: Path) -> list[str]:
     """Import an image archive; gives the names it carried. Raises OperatorError."""
     if not archive.is_file():
         raise OperatorError(f"there is no image archive {archive}")
-    done = ctr(layout, "images", "import", "--all-platforms", str(archive))
+    done = ctr(socket, "images", "import", "--all-platforms", str(archive))
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise OperatorError(f"containerd can't import {archive}: {reason}")
     return re.findall(r"^unpacking (\S+)", done.stdout, re.M)
 
 
-def image_names(layout: Layout, patience: float = 30.0) -> set[str]:
+def image_names(socket: Path, patience: float = 30.0) -> set[str]:
     """Names of the images containerd has; waits for it to answer. Blocking. Raises OperatorError."""
     began = monotonic()
-    while (done := ctr(layout, "images", "list", "--quiet")).returncode:
+    while (done := ctr(socket, "images", "list", "--quiet")).returncode:
         if monotonic() - began > patience:
-            raise OperatorError(f"containerd does not answer; see {layout.logs}/containerd.log")
+            raise OperatorError(f"containerd does not answer at {socket}; its log says why")
         time.sleep(0.05)
     return set(done.stdout.split())
+
+
+def wait(socket: Path, child: subprocess.Popen[bytes], patience: float = 30.0) -> None:
+    """Until a containerd that was just started answers. Blocking. Raises OperatorError."""
+    began = monotonic()
+    while ctr(socket, "version").returncode:
+        if child.poll() is not None or monotonic() - began > patience:
+            raise OperatorError(f"containerd did not start (exit code {child.poll()})")
+        time.sleep(0.02)

@@ -23,10 +23,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 async def run(args: argparse.Namespace) -> int:
     layout = Layout.of(args)
     if args.action == "load":
-        names = containerd.import_image(layout, args.file)
+        names = containerd.import_image(layout.containerd_socket, args.file)
         sys.stdout.writelines(f"loaded {name}\n" for name in names)
     elif args.action == "build":
         sys.stdout.writelines(f"{name}  {path}\n" for name, path in images.archives(args.directory).items())
     else:
-        sys.stdout.writelines(f"{name}\n" for name in sorted(containerd.image_names(layout, patience=2)))
+        present = containerd.image_names(layout.containerd_socket, patience=2)
+        sys.stdout.writelines(f"{name}\n" for name in sorted(present))
     return 0

@@ -102,7 +102,7 @@ class Layout:
             return Settings(**json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
             raise OperatorError(
-                f"{path} is damaged ({error}); `kybern down --purge` clears this cluster away"
+                f"{path} is damaged ({error}); `kybern down` clears this cluster away"
             ) from error
 
     def write_settings(self, settings: Settings) -> None:

@@ -49,10 +49,10 @@ class Authority:
             self.key = _load_key(self.key_path)
         except (OSError, ValueError) as error:
             raise OperatorError(
-                f"can't read the CA in {directory}: {error}; restore it, or `kybern down --purge`"
+                f"can't read the CA in {directory}: {error}; restore it, or `kybern down`"
             ) from error
         if self.certificate.not_valid_after_utc < clock.now():
-            raise OperatorError(f"the CA {self.certificate_path} has expired; `kybern down --purge` and start anew")
+            raise OperatorError(f"the CA {self.certificate_path} has expired; `kybern down` and start anew")
 
     def _make(self, name: str) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

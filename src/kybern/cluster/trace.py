@@ -158,15 +158,20 @@ async def _follow(resource: ResourceClient, selector: str, see: Callable[[Object
 
 
 async def _probe(trace: Trace, cluster_ip: str) -> None:
-    """Connect to the Service's address from the node until the kernel passes it on."""
+    """Ask at the Service's address from the node until the kernel passes it on to a pod. A connection alone says
+    nothing: without rules it leaves the machine, where anything may take it."""
     while True:
         try:
             async with asyncio.timeout(1):
-                _, writer = await asyncio.open_connection(cluster_ip, sample.PORT)
-            writer.close()
-            return trace.mark("rules programmed", f"{cluster_ip}:{sample.PORT} connects")
+                reader, writer = await asyncio.open_connection(cluster_ip, sample.PORT)
+                writer.write(f"GET / HTTP/1.0\r\nHost: {sample.NAME}\r\n\r\n".encode())
+                answer = await reader.read()
+                writer.close()
         except OSError:  # TimeoutError is one, too
-            await asyncio.sleep(0.02)
+            answer = b""
+        if b"hello from" in answer:
+            return trace.mark("rules programmed", f"{cluster_ip}:{sample.PORT} reaches a pod")
+        await asyncio.sleep(0.02)
 
 
 async def _visit(client: Client, trace: Trace, url: str) -> None:

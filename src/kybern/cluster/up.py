@@ -15,7 +15,7 @@ from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.client.kubeconfig import connect, load
 from kybern.client.rest import Client
-from kybern.cluster import addons, components, containerd, doctor, host, images, supervisor, trace
+from kybern.cluster import addons, components, containerd, doctor, host, images, seed, supervisor, trace
 from kybern.cluster.layout import Layout, Settings, add_data_dir, write_json
 from kybern.cluster.processes import Process
 from kybern.process.clock import monotonic
@@ -45,6 +45,9 @@ async def run(args: argparse.Namespace) -> int:
         layout.make()
         progress.update("building images")
         archives = await asyncio.to_thread(images.archives, Path(args.image_dir))
+        if not (layout.containerd / "root").exists():
+            seeded = await asyncio.to_thread(seed.make, Path(args.image_dir), archives)
+            await asyncio.to_thread(seed.plant, seeded, layout, archives)
         started = monotonic()
         progress.update("making certificates")
         components.prepare(layout, settings)
@@ -86,10 +89,10 @@ def import_images(layout: Layout, archives: dict[str, Path]) -> None:
     """Import the archives containerd doesn't have yet. Blocking; waits for containerd. Raises OperatorError."""
     record = layout.root / "images.json"
     known: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-    present = containerd.image_names(layout)
+    present = containerd.image_names(layout.containerd_socket)
     for name, archive in archives.items():
         if name not in present or known.get(name) != archive.name:
-            containerd.import_image(layout, archive)
+            containerd.import_image(layout.containerd_socket, archive)
             known[name] = archive.name
             write_json(record, known)
 

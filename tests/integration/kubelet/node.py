@@ -52,9 +52,9 @@ class Node:
         archives = images.archives(self.layout.images, (images.PAUSE, images.BUSYBOX))
         program = [containerd.program(), "--config", str(self.layout.containerd / "config.toml")]
         self._containerd = self._spawn("containerd", program)
-        containerd.image_names(self.layout)
+        containerd.image_names(self.layout.containerd_socket)
         for archive in archives.values():
-            containerd.import_image(self.layout, archive)
+            containerd.import_image(self.layout.containerd_socket, archive)
 
     def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.layout.logs / f"{name}.log").open("ab") as log:
@@ -107,7 +107,7 @@ class Node:
 
     def tasks(self) -> dict[str, int]:
         """Container id -> pid of what runs, as containerd's own client tells it; sandboxes too."""
-        listed = containerd.ctr(self.layout, "tasks", "list").stdout
+        listed = containerd.ctr(self.layout.containerd_socket, "tasks", "list").stdout
         return {id: int(pid) for id, pid in re.findall(r"^(\S+)\s+(\d+)\s+RUNNING", listed, re.M)}
 
     def pids(self, marker: str) -> list[int]:

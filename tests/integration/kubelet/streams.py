@@ -37,9 +37,9 @@ def running_containerd() -> Iterator[Layout]:
     with (layout.logs / "containerd.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        containerd.image_names(layout)
+        containerd.image_names(layout.containerd_socket)
         for archive in images.archives(layout.images, (images.PAUSE, images.BUSYBOX)).values():
-            containerd.import_image(layout, archive)
+            containerd.import_image(layout.containerd_socket, archive)
         yield layout
     finally:
         process.terminate()
