@@ -130,7 +130,7 @@ class Gates:
                 kinds = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
                 found.append(RBAC(*(lister(GROUP, plural) for plural in kinds)))
             elif mode == "Node":
-                found.append(NodeAuthorizer(NodeRefs(lister("", "pods"))))
+                found.append(NodeAuthorizer(self._node_refs()))
             elif mode == "AlwaysAllow":
                 found.append(AlwaysAllow())
             elif mode == "AlwaysDeny":
@@ -140,6 +140,12 @@ class Gates:
                     f'--authorization-mode: "{mode}" is not known here; use Node, RBAC, AlwaysAllow or AlwaysDeny'
                 )
         return found
+
+    def _node_refs(self) -> NodeRefs:
+        registry = self.app.registry
+        others = (("", "persistentvolumeclaims"), ("storage.k8s.io", "volumeattachments"))
+        found = [registry.lister(*kind) if registry.scheme.resource(*kind) else None for kind in others]
+        return NodeRefs(registry.lister("", "pods"), *found)
 
     def _route_documents(self) -> None:
         app, options = self.app, self.options

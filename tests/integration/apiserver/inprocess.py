@@ -27,12 +27,13 @@ ADMIN = "admin:system:masters"
 
 
 class NamedUsers:
-    """Takes `Bearer name:group;group` at its word."""
+    """Takes `Bearer test name:group;group` at its word; `node-...` is that node's kubelet."""
 
     async def authenticate(self, request: Request) -> UserInfo | None:
-        name, _, groups = request.headers.get("authorization", "").removeprefix("Bearer test ").partition(":")
-        if not name:
+        scheme, _, credential = request.headers.get("authorization", "").partition(" test ")
+        if scheme != "Bearer":
             return None
+        name, _, groups = credential.partition(":")
         if name.startswith("node-"):
             return UserInfo(f"system:node:{name}", ("system:nodes", "system:authenticated"))
         return UserInfo(name, (*filter(None, groups.split(";")), "system:authenticated"))

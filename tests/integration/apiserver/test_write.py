@@ -331,9 +331,9 @@ async def test_a_namespace_ends_in_two_steps(api: Api) -> None:
     assert status["message"] == (
         f'configmaps "b" is forbidden: unable to create new content in namespace {name} because it is being terminated'
     )
-    assert status["details"]["causes"] == [
-        {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated", "field": "metadata.namespace"}
-    ]  # fmt: skip
+    why = f"namespace {name} is being terminated"
+    cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
+    assert status["details"]["causes"] == [cause]
     kept = await api.ok("PUT", path, {"metadata": {"name": name}, "spec": {"finalizers": []}})
     assert kept["spec"]["finalizers"] == ["kubernetes"]
     await api.ok("PUT", f"{path}/finalize", {"metadata": {"name": name}, "spec": {"finalizers": []}})

@@ -82,7 +82,7 @@ class RoleEscalation(Plugin):
         if not missing:
             return
         groups = " ".join(f'"{group}"' for group in a.user.groups)
-        lines = "\n".join(shown(rule) for rule in missing)
+        lines = "\n".join(sorted(shown(rule) for rule in missing))
         raise a.forbidden(
             f'user "{a.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n'
             f"{lines}"

@@ -7,7 +7,7 @@ Source: Kubernetes documentation, "Using Node Authorization".
 from __future__ import annotations
 
 from kybern.apiserver.app import Decision
-from kybern.apiserver.authz.base import NO_OPINION, Rules
+from kybern.apiserver.authz.base import NO_OPINION, YES, Rules
 from kybern.apiserver.authz.noderefs import NodeRefs
 from kybern.apiserver.authz.policy_node import NODE_RULES
 from kybern.apiserver.authz.rules import compiled
@@ -17,6 +17,8 @@ NODES = "system:nodes"
 PREFIX = "system:node:"
 
 _READ = ("get", "list", "watch")
+_CHANGE = ("update", "patch")
+_OWN = ("get", "create", "update", "patch", "delete")
 
 
 def node_name(user: UserInfo) -> str:
@@ -36,85 +38,126 @@ class NodeAuthorizer:
             return NO_OPINION
         node = node_name(user)
         if not node:
-            return Decision(None, f'unknown node for user "{user.name}"')
+            return _no(f'unknown node for user "{user.name}"')
         if info.is_resource:
-            refused = self._refused(node, info)
-            if refused is not None:
-                return Decision(None, refused) if refused else Decision(True)
-        if any(rule.allows(info) for rule in self._rules):
-            return Decision(True)
-        return NO_OPINION
+            decision = self._subdivided(node, info)
+            if decision is not None:
+                return decision
+        return YES if any(rule.allows(info) for rule in self._rules) else NO_OPINION
 
     def rules_for(self, user: UserInfo, namespace: str) -> Rules:
         return Rules([], [], incomplete=NODES in user.groups)
 
-    def _refused(self, node: str, info: RequestInfo) -> str | None:
-        """Why not; "" for yes; None where the static rules decide."""
+    def _subdivided(self, node: str, info: RequestInfo) -> Decision | None:
+        """The decision about kinds that the authorizer knows; None where the static rules decide."""
         match (info.group, info.resource):
-            case ("", "secrets" | "configmaps" as resource):
-                return self._read_one(node, info, resource)
-            case ("", "persistentvolumeclaims"):
-                if info.subresource == "status" and info.verb in ("update", "patch"):
-                    return self._linked(node, "persistentvolumeclaims", info)
-                return self._read_one(node, info, "persistentvolumeclaims")
-            case ("", "persistentvolumes"):
-                return self._read_one(node, info, "persistentvolumes")
-            case ("", "serviceaccounts") if info.subresource == "token":
-                if info.verb != "create":
-                    return "can only create tokens for service accounts of its pods"
-                return self._linked(node, "serviceaccounts", info)
-            case ("", "nodes") | ("", "pods"):
-                return self._own(node, info)
+            case ("", "secrets" | "configmaps"):
+                return self._read_one(node, info)
+            case ("", "persistentvolumeclaims") if info.subresource == "status":
+                return self._linked(node, info) if info.verb in _CHANGE else _no("can only get/update/patch this type")
+            case ("", "persistentvolumeclaims" | "persistentvolumes"):
+                return self._get_one(node, info)
+            case ("resource.k8s.io", "resourceclaims") | ("storage.k8s.io", "volumeattachments"):
+                return self._get_one(node, info)
+            case ("", "serviceaccounts"):
+                return self._token(node, info)
             case ("coordination.k8s.io", "leases"):
                 return _lease(node, info)
             case ("storage.k8s.io", "csinodes"):
-                return "" if info.name == node or info.verb == "create" else _only("CSINode", info, node)
-            case ("storage.k8s.io", "volumeattachments"):
-                return self._read_one(node, info, "volumeattachments")
-            case ("resource.k8s.io", "resourceclaims"):
-                return self._read_one(node, info, "resourceclaims")
+                return _csi_node(node, info)
             case ("resource.k8s.io", "resourceslices"):
-                return "" if info.verb in ("create", *_READ, "update", "patch", "delete", "deletecollection") else None
+                return _resource_slice(node, info)
+            case ("", "nodes"):
+                return _node(node, info)
+            case ("", "pods"):
+                return self._pod(node, info)
         return None
 
-    def _read_one(self, node: str, info: RequestInfo, resource: str) -> str:
+    def _read_one(self, node: str, info: RequestInfo) -> Decision:
         if info.verb not in _READ:
-            return f"can only get/list/watch individual resources of this type: {resource}"
-        if not info.name:
-            return "No Object name found"
+            return _no("can only read resources of this type")
         if info.subresource:
-            return "cannot get subresource"
-        return self._linked(node, resource, info)
+            return _no("cannot read subresource")
+        if not info.namespace:
+            return _no("can only read namespaced object of this type")
+        return self._linked(node, info)
 
-    def _linked(self, node: str, resource: str, info: RequestInfo) -> str:
-        if self._refs.linked(node, resource, info.namespace, info.name):
-            return ""
-        return f"no relationship found between node '{node}' and this object"
+    def _get_one(self, node: str, info: RequestInfo) -> Decision:
+        if info.verb != "get":
+            return _no("can only get individual resources of this type")
+        return _no("cannot get subresource") if info.subresource else self._linked(node, info)
 
-    def _own(self, node: str, info: RequestInfo) -> str | None:
-        """Nodes and pods: reading one's own; writes are held to the node by admission (NodeRestriction)."""
-        if info.resource == "pods" and info.verb in ("list", "watch", "deletecollection"):
-            if f"spec.nodeName={node}" in (term.strip().replace("==", "=") for term in info.fields.split(",")):
-                return None
-            return "can only list/watch pods with spec.nodeName field selector"
-        if info.resource == "nodes":
-            if info.verb in _READ and not info.subresource and info.name != node:
-                return f"node '{node}' cannot read '{info.name}', only its own Node object"
+    def _token(self, node: str, info: RequestInfo) -> Decision:
+        if info.verb != "create" or not info.name:
+            return _no("can only create tokens for individual service accounts")
+        if info.subresource != "token":
+            return _no("can only create token subresource of serviceaccount")
+        return self._linked(node, info)
+
+    def _linked(self, node: str, info: RequestInfo) -> Decision:
+        if not info.name:
+            return _no("No Object name found")
+        if self._refs.linked(node, info.resource, info.namespace, info.name):
+            return YES
+        return _unrelated(node)
+
+    def _pod(self, node: str, info: RequestInfo) -> Decision | None:
+        """Reading one's own; writes are held to the node by admission (NodeRestriction)."""
+        if info.subresource or info.verb not in _READ:
             return None
-        if info.verb == "get" and not info.subresource and self._refs.elsewhere(node, info.namespace, info.name):
-            return f"no relationship found between node '{node}' and this object"
+        if info.verb != "get" and _selects(info, "spec.nodeName", node):
+            return YES
+        if not info.name:
+            return _no("can only list/watch pods with spec.nodeName field selector")
+        # A pod that is gone gives away nothing, and its kubelet wants to hear that it is gone.
+        return _unrelated(node) if self._refs.elsewhere(node, info.namespace, info.name) else YES
+
+
+def _no(why: str) -> Decision:
+    return Decision(None, why)
+
+
+def _unrelated(node: str) -> Decision:
+    return _no(f"no relationship found between node '{node}' and this object")
+
+
+def _selects(info: RequestInfo, field: str, value: str) -> bool:
+    """Whether the request's field selector holds it to one value of a field."""
+    return f"{field}={value}" in (term.strip().replace("==", "=") for term in info.fields.split(","))
+
+
+def _node(node: str, info: RequestInfo) -> Decision | None:
+    if info.subresource or info.verb not in _READ:
         return None
+    if info.name == node:
+        return YES
+    which = f"'{info.name}'" if info.name else "all nodes"
+    return _no(f"node '{node}' cannot read {which}, only its own Node object")
 
 
-def _lease(node: str, info: RequestInfo) -> str:
+def _lease(node: str, info: RequestInfo) -> Decision:
+    if info.verb not in _OWN:
+        return _no("can only get, create, update, patch, or delete a node lease")
     if info.namespace != "kube-node-lease":
-        return f"can only access leases in the \"kube-node-lease\" system namespace, not {info.namespace!r}"
-    if info.verb == "create" or info.name == node:
-        return ""
-    return "can only access node lease with the same name as the requesting node"
+        return _no('can only access leases in the "kube-node-lease" system namespace')
+    if info.verb != "create" and info.name != node:
+        return _no("can only access node lease with the same name as the requesting node")
+    return YES
 
 
-def _only(kind: str, info: RequestInfo, node: str) -> str:
-    return f"can only access {kind} with the same name as the requesting node: {info.name!r} is not {node!r}"
+def _csi_node(node: str, info: RequestInfo) -> Decision:
+    if info.verb not in _OWN:
+        return _no("can only get, create, update, patch, or delete a CSINode")
+    if info.subresource:
+        return _no("cannot authorize CSINode subresources")
+    if info.verb != "create" and info.name != node:
+        return _no("can only access CSINode with the same name as the requesting node")
+    return YES
 
 
+def _resource_slice(node: str, info: RequestInfo) -> Decision:
+    if info.subresource:
+        return _no("cannot authorize ResourceSlice subresources")
+    if info.verb in ("list", "watch", "deletecollection") and not _selects(info, "nodeName", node):
+        return _no("can only list/watch/deletecollection resourceslices with nodeName field selector")
+    return YES

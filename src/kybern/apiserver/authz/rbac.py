@@ -20,12 +20,13 @@ _MAX_CACHED = 20_000
 
 
 class Granted:
-    """A binding that applies to a user: where it holds ("" for everywhere) and what for."""
+    """A binding that applies to a user: where it holds ("" for everywhere) and what for; `missing` says so where its
+    role does not exist."""
 
-    __slots__ = ("namespace", "rules", "text")
+    __slots__ = ("missing", "namespace", "rules", "text")
 
-    def __init__(self, namespace: str, text: str, rules: tuple[Rule, ...]) -> None:
-        self.namespace, self.text, self.rules = namespace, text, rules
+    def __init__(self, namespace: str, text: str, rules: tuple[Rule, ...], missing: str = "") -> None:
+        self.namespace, self.text, self.rules, self.missing = namespace, text, rules, missing
 
 
 class RBAC:
@@ -89,12 +90,18 @@ class RBAC:
 
     def _find(self, user: UserInfo, info: RequestInfo) -> Decision:
         namespace = info.namespace if info.is_resource else ""
+        missing: list[str] = []
         for grant in self._granted_to(user):
             if grant.namespace and grant.namespace != namespace:
                 continue
+            if grant.missing and grant.missing not in missing:
+                missing.append(grant.missing)
             for rule in grant.rules:
                 if rule.allows(info):
                     return Decision(True, f"RBAC: allowed by {grant.text}")
+        if missing:
+            said = missing[0] if len(missing) == 1 else f"[{', '.join(missing)}]"
+            return Decision(None, f"RBAC: {said}")
         return NO_OPINION
 
     def _reload(self) -> None:
@@ -118,17 +125,15 @@ class RBAC:
             granted = self._granted[key] = []
             for subject in (f"User/{user.name}", *(f"Group/{group}" for group in user.groups)):
                 for binding in self._bindings.get(subject, ()):
-                    grant = self._grant(binding, subject)
-                    if grant:
-                        granted.append(grant)
+                    granted.append(self._grant(binding, subject))
         return granted
 
-    def _grant(self, binding: Object, subject: str) -> Granted | None:
+    def _grant(self, binding: Object, subject: str) -> Granted:
         meta, ref = binding["metadata"], binding["roleRef"]
         namespace = meta.get("namespace", "")
         rules = self.role_rules(ref["kind"], namespace, ref["name"])
         if rules is None:
-            return None
+            return Granted(namespace, "", (), f'{ref["kind"].lower()}.{GROUP} "{ref["name"]}" not found')
         kind, _, name = subject.partition("/")
         if kind == "User" and name.startswith(_SERVICE_ACCOUNT):
             owner, _, account = name.removeprefix(_SERVICE_ACCOUNT).partition(":")
@@ -136,7 +141,7 @@ class RBAC:
         else:
             who = f'{kind} "{name}"'
         what = "RoleBinding" if namespace else "ClusterRoleBinding"
-        where = f'{meta["name"]}/{namespace}' if namespace else meta["name"]
+        where = f"{meta['name']}/{namespace}" if namespace else meta["name"]
         return Granted(namespace, f'{what} "{where}" of {ref["kind"]} "{ref["name"]}" to {who}', rules)
 
 
