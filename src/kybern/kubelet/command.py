@@ -39,6 +39,8 @@ FLAGS = (
     Flag("node-labels", "node_labels", settings.pairs, "K=V,...", "labels to register the node with"),
     Flag("register-with-taints", "node_taints", settings.taints, "K=V:EFFECT,...", "taints to register the node with"),
     Flag("register-node", "register_node", settings.boolean, "BOOL", "register the node (default true)"),
+    Flag("cloud-provider", "cloud_provider", settings.cloud, "external",
+         "leave the node to a cloud controller manager; empty for none"),
     Flag("provider-id", "provider_id", str, "ID", "what the cloud provider calls this machine"),
     Flag("address", "address", str, "IP", "where to listen (default 0.0.0.0)"),
     Flag("port", "port", int, "PORT", "the secure port (default 10250)"),

@@ -28,6 +28,10 @@ class Config:
     file_check_period: float = 20
     http_check_period: float = 20
     node_ips: tuple[str, ...] = ()
+    node_ips_given: bool = False
+    """Whether the operator said them; else they are what the machine's routes say."""
+    external_cloud: bool = False
+    """Whether a cloud controller manager initialises the node and knows its addresses."""
     node_labels: dict[str, str] = field(default_factory=dict)
     node_taints: list[Object] = field(default_factory=list)
     provider_id: str = ""

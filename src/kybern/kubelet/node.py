@@ -23,6 +23,11 @@ from kybern.process.clock import clock
 
 log = logging.getLogger(__name__)
 
+UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
+"""The taint that keeps pods away until an external cloud has initialised the node."""
+PROVIDED_IP = "alpha.kubernetes.io/provided-node-ip"
+"""Tells it the addresses that the operator said."""
+
 EAGER, EAGER_TRIES, PATIENT = 0.1, 300, 2.0
 """Seconds between tries to register: short ones first, as the API server may be just starting."""
 RETRY = 1.0
@@ -92,26 +97,39 @@ class Node:
             "metadata": {
                 "name": config.node_name,
                 "labels": labels,
-                "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+                "annotations": {
+                    "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+                    **self._hints(),
+                },
             },
             "spec": {},
         }
-        if config.node_taints:
-            node["spec"]["taints"] = config.node_taints
+        taints = [*config.node_taints]
+        if config.external_cloud:
+            taints.append({"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"})
+        if taints:
+            node["spec"]["taints"] = taints
         if config.provider_id:
             node["spec"]["providerID"] = config.provider_id
         with contextlib.suppress(AlreadyExists):
             return await self._nodes.create(node)
         return await self._adopt(labels)
 
+    def _hints(self) -> dict[str, str]:
+        """Annotations for the cloud."""
+        config = self._config
+        return {PROVIDED_IP: ",".join(config.node_ips)} if config.external_cloud and config.node_ips_given else {}
+
     async def _adopt(self, wanted: dict[str, str]) -> Object:
         """Take over the node of an earlier life, or one that somebody made for us."""
         found = await self._find()
         present = found["metadata"].get("labels") or {}
         changed = {label: value for label, value in wanted.items() if present.get(label) != value}
-        if changed:
-            return await self._nodes.patch(self._config.node_name, {"metadata": {"labels": changed}})
-        return found
+        told = (found["metadata"].get("annotations") or {}).get(PROVIDED_IP)
+        metadata: Object = {"labels": changed} if changed else {}
+        if (hint := self._hints().get(PROVIDED_IP)) != told:
+            metadata["annotations"] = {PROVIDED_IP: hint}
+        return await self._nodes.patch(self._config.node_name, {"metadata": metadata}) if metadata else found
 
     async def run(self) -> None:
         """Report, again and again. Register first."""

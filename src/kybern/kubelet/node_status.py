@@ -80,8 +80,11 @@ def allocatable(config: Config, machine: Machine, usage: Usage) -> dict[str, str
     }
 
 
-def addresses(config: Config) -> list[Object]:
-    """InternalIP of each family, and the hostname."""
+def addresses(config: Config, previous: Object) -> list[Object]:
+    """InternalIP of each family, and the hostname. An external cloud has the last word on them, and the first one
+    unless the operator said what it will be."""
+    if config.external_cloud and (previous.get("addresses") or not config.node_ips_given):
+        return list(previous.get("addresses") or ())
     return [
         *({"type": "InternalIP", "address": ip} for ip in config.node_ips),
         {"type": "Hostname", "address": config.hostname},
@@ -136,8 +139,9 @@ def _together(errors: Sequence[str]) -> str:
 def build(config: Config, facts: Facts, previous: Object) -> Object:
     """The whole status. `previous` is what the API has; resources and conditions of others in it are kept."""
     machine = facts.machine
+    listed = addresses(config, previous)
     return {
-        "addresses": addresses(config),
+        **({"addresses": listed} if listed else {}),
         "allocatable": {
             **_foreign(previous, "allocatable"), **allocatable(config, machine, facts.usage)
         },

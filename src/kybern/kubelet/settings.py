@@ -86,6 +86,13 @@ def taints(text: str | list[Object]) -> list[Object]:
     return found
 
 
+def cloud(text: str) -> str:
+    """`external`, or nothing."""
+    if text not in ("", "external"):
+        raise ValueError(f"{text!r} is not external: clouds are the cloud controller manager's")
+    return text
+
+
 def eviction(text: str | dict[str, str]) -> dict[str, Any]:
     """`memory.available<100Mi,nodefs.available<10%`, or a mapping; gives the settings that follow from it."""
     entries = text if isinstance(text, dict) else pairs(text.replace("<", "="))
@@ -120,6 +127,8 @@ def to_config(settings: dict[str, Any]) -> Config:
     if "cni_conf_dir" in settings:
         settings["cni_conf_dir"] = Path(settings["cni_conf_dir"])
     settings["cert_dir"] = Path(settings.get("cert_dir") or root / "pki")
+    settings["external_cloud"] = settings.pop("cloud_provider", "") == "external"
+    settings["node_ips_given"] = bool(settings.get("node_ips"))
     if not settings.get("node_ips"):
         settings["node_ips"] = _addresses(hostname, alone=not settings.get("kubeconfig"))
     # Absolute, as the runtime works in another directory.

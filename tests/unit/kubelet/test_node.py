@@ -95,6 +95,44 @@ async def test_a_node_that_is_there_is_adopted_and_brought_up_to_date(cluster: I
     assert [entry["address"] for entry in node["status"]["addresses"]] == ["192.0.2.9", "node1"]
 
 
+async def test_an_external_cloud_has_the_last_word(cluster: InProcessCluster) -> None:
+    nodes = cluster.resource("v1", "nodes")
+    made = Machinery(cluster.client, external_cloud=True)
+    await made.node.register()
+    await made.node.report()
+    node = await stored(cluster)
+    uninitialized = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}
+    assert uninitialized in node["spec"]["taints"]
+    assert "addresses" not in node["status"]
+    assert "alpha.kubernetes.io/provided-node-ip" not in node["metadata"]["annotations"]
+    given = [{"type": "InternalIP", "address": "192.0.2.50"}]
+    await nodes.patch("node1", {"spec": {"taints": None}, "status": {}})
+    made.node.seen(await nodes.patch("node1", {"status": {"addresses": given}}, subresource="status"))
+    made.facts = dataclasses.replace(made.facts, not_ready=())
+    await made.node.report()
+    assert ready(await stored(cluster)) == "True"
+    assert (await stored(cluster))["status"]["addresses"] == given
+    # A later life of the kubelet doesn't put the taint on again; it tells the cloud what the operator said.
+    again = Machinery(cluster.client, external_cloud=True, node_ips_given=True)
+    await again.node.register()
+    await again.node.report()
+    node = await stored(cluster)
+    assert uninitialized not in node["spec"].get("taints", [])
+    assert node["metadata"]["annotations"]["alpha.kubernetes.io/provided-node-ip"] == "192.0.2.7"
+    assert node["status"]["addresses"] == given
+    await Machinery(cluster.client).node.register()
+    assert "alpha.kubernetes.io/provided-node-ip" not in (await stored(cluster))["metadata"]["annotations"]
+
+
+async def test_addresses_that_the_operator_said_are_there_before_the_cloud_s(cluster: InProcessCluster) -> None:
+    made = Machinery(cluster.client, external_cloud=True, node_ips_given=True)
+    await made.node.register()
+    await made.node.report()
+    node = await stored(cluster)
+    assert node["metadata"]["annotations"]["alpha.kubernetes.io/provided-node-ip"] == "192.0.2.7"
+    assert [entry["address"] for entry in node["status"]["addresses"]] == ["192.0.2.7", "node1"]
+
+
 async def test_an_unchanged_status_is_sent_when_its_heartbeat_is_due(
     cluster: InProcessCluster, stepped: list[float]
 ) -> None:

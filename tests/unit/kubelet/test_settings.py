@@ -32,6 +32,15 @@ def written(tmp_path: Path, body: str) -> str:
     return f"--config={file}"
 
 
+def test_a_cloud_is_external_or_none() -> None:
+    assert not configured().external_cloud
+    found = configured("--cloud-provider=external", "--node-ip=192.0.2.1")
+    assert found.external_cloud
+    assert found.node_ips_given
+    with pytest.raises(OperatorError, match="--cloud-provider: 'aws' is not external"):
+        configured("--cloud-provider=aws")
+
+
 def test_flags_become_a_configuration() -> None:
     found = configured(
         "--hostname-override=n1", "--node-ip=192.0.2.1,fd00::1", "--node-labels=a=b,c=", "--root-dir=/r",
