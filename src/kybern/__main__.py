@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("kybern.cluster.doctor", "check what this machine has and lacks"),
     "kubeconfig": ("kybern.cluster.kubeconfig", "print the path of the admin kubeconfig, or the file itself"),
     "kubectl": ("kybern.cluster.kubectl", "run the machine's kubectl against this cluster"),
+    "token": ("kybern.cluster.token", "make, list and remove the tokens with which nodes join"),
     "image": ("kybern.cluster.image", "build and load container images"),
     "apiserver": ("kybern.apiserver.command", "run the API server"),
     "controller-manager": ("kybern.controllers.command", "run the controllers"),

@@ -35,6 +35,9 @@ def components(layout: Layout, settings: Settings) -> list[Component]:
                 "--allocate-node-cidrs=true",
                 f"--cluster-cidr={settings.cluster_cidr}",
                 f"--root-ca-file={layout.pki}/ca.crt",
+                f"--cluster-signing-cert-file={layout.pki}/ca.crt",
+                f"--cluster-signing-key-file={layout.pki}/ca.key",
+                "--controllers=*,bootstrapsigner,tokencleaner",
             ),
         ),
         Component(
@@ -117,6 +120,7 @@ def _apiserver_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--service-account-signing-key-file={pki}/sa.key",
         f"--service-cluster-ip-range={settings.service_cidr}",
         "--authorization-mode=Node,RBAC",
+        "--enable-bootstrap-token-auth=true",
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
