@@ -139,7 +139,9 @@ def _tls(config: ClientConfig) -> ssl.SSLContext:
 def _load_identity(context: ssl.SSLContext, config: ClientConfig) -> None:
     # The ssl module takes certificates from files only; this one is gone before anybody else can open it.
     with tempfile.NamedTemporaryFile() as file:
-        file.write(config.cert_data + b"\n" + config.key_data)
+        # A file that holds both is named for both.
+        both = config.cert_data if config.cert_data == config.key_data else config.cert_data + b"\n" + config.key_data
+        file.write(both)
         file.flush()
         context.load_cert_chain(file.name)
 

@@ -10,6 +10,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
@@ -94,10 +95,17 @@ class HTTPTransport:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
 
+    async def change_identity(self, pem: Path) -> None:
+        """Be who the certificate in `pem`, which has its key too, says. Connections are made anew; what they carry
+        is Unreachable. Raises OSError."""
+        if self._tls:
+            self._tls.load_cert_chain(pem)
+        await self.close()
+
     async def close(self) -> None:
-        if self._session:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session:
+            await session.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from kybern.client import kubeconfig
 from kybern.client.rest import Client
-from kybern.kubelet import config_file, settings
+from kybern.kubelet import certificates, config_file, settings
 from kybern.kubelet.config import Config
 from kybern.kubelet.kubelet import Kubelet
 from kybern.process.clock import clock
@@ -32,6 +32,12 @@ class Flag:
 
 FLAGS = (
     Flag("kubeconfig", "kubeconfig", str, "FILE", "the API server and who we are; without it only manifests count"),
+    Flag("bootstrap-kubeconfig", "bootstrap_kubeconfig", str, "FILE",
+         "with what to ask for a client certificate, where --kubeconfig has none; it is written then"),
+    Flag("rotate-certificates", "rotate_certificates", settings.boolean, "BOOL",
+         "ask for a new client certificate before the old one expires (default false)"),
+    Flag("rotate-server-certificates", "rotate_server_certificates", settings.boolean, "BOOL",
+         "listen with certificates asked for from the cluster (default false)"),
     Flag("container-runtime-endpoint", "runtime_endpoint", str, "URL",
          "the runtime's socket (default unix:///run/containerd/containerd.sock)"),
     Flag("hostname-override", "hostname_override", str, "NAME", "the node's name (default: the machine's)"),
@@ -97,11 +103,19 @@ async def run(args: argparse.Namespace) -> None:
     config = configure(args)
     if os.geteuid():
         raise OperatorError("the kubelet mounts volumes and makes cgroups for pods: run it as root")
-    client = connect(config)
     try:
-        await run_until_signalled(Kubelet(config, client).run())
+        await run_until_signalled(serve(config))
     except* OperatorError as errors:
         raise errors.exceptions[0] from None
+
+
+async def serve(config: Config) -> None:
+    """Get a client certificate if there is none, then be a kubelet until cancelled. Raises OperatorError."""
+    if config.bootstrap_kubeconfig:
+        await certificates.bootstrap(config)
+    client = connect(config)
+    try:
+        await Kubelet(config, client).run()
     finally:
         if client:
             await client.close()
@@ -121,6 +135,8 @@ def configure(args: argparse.Namespace) -> Config:
         given |= value if flag.setting == "eviction" else {flag.setting: value}
     if given.get("authorization_mode", "AlwaysAllow") not in ("AlwaysAllow", "Webhook"):
         raise OperatorError(f"--authorization-mode {given['authorization_mode']} is neither AlwaysAllow nor Webhook")
+    if given.get("bootstrap_kubeconfig") and not given.get("kubeconfig"):
+        raise OperatorError("--bootstrap-kubeconfig needs --kubeconfig: where to write what it gets")
     return settings.to_config(given)
 
 
@@ -129,6 +145,11 @@ def connect(config: Config) -> Client | None:
     if not config.kubeconfig:
         return None
     found = kubeconfig.load(config.kubeconfig)
+    if config.rotate_certificates:
+        try:
+            found = certificates.adopt(config, found)
+        except OSError as error:
+            raise OperatorError(f"can't keep certificates in --cert-dir {config.cert_dir}: {error.strerror}") from error
     if found.cert_data:
         try:
             expiry = x509.load_pem_x509_certificate(found.cert_data).not_valid_after_utc

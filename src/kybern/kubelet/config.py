@@ -22,6 +22,11 @@ class Config:
     runtime_endpoint: str = "unix:///run/containerd/containerd.sock"
     kubeconfig: str = ""
     """Empty: no API server, only manifests."""
+    bootstrap_kubeconfig: str = ""
+    """With what to ask for the certificate in `kubeconfig`, where that can't be used yet."""
+    rotate_certificates: bool = False
+    rotate_server_certificates: bool = False
+    """Whether to listen with a certificate of the cluster's; none is made here then."""
     manifest_path: str = ""
     manifest_url: str = ""
     manifest_url_headers: dict[str, str] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from typing import Any
 
 from kybern.api.types import Object
 from kybern.client.rest import Client
-from kybern.kubelet import admission, machine, node_status, termination
+from kybern.kubelet import admission, certificates, machine, node_status, termination
 from kybern.kubelet.api_side import APISide
 from kybern.kubelet.builder import Builder
 from kybern.kubelet.config import Config
@@ -152,6 +152,10 @@ class Kubelet:
                 config.http_check_period,
             )  # fmt: skip
             parts["manifest URL"] = self._once_listed(url.run())
+        if self.client and config.rotate_certificates:
+            parts["client certificate"] = certificates.client_rotation(config, self.client).run()
+        if self.client and config.rotate_server_certificates and not config.tls_cert_file:
+            parts["server certificate"] = certificates.server_rotation(config, self.client, self.server.use).run()
         if self.api:
             parts["api"] = self.api.run(self._listed, self.pods.changed)
             parts["images"] = self._follow_images()

@@ -6,7 +6,9 @@ Source: the kubelet's endpoints as the API server, kubectl and metrics-server us
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from kybern.kubelet.config import Config
 from kybern.kubelet.http import container_logs, listing, stats, streams
@@ -39,6 +41,7 @@ class Server:
         self._stats = stats.Stats(kubelet)
         self._listener = Listener(self.handle)
         self._health: HealthServer | None = None
+        self._tls: ssl.SSLContext | None = None
         self._checks: dict[str, Check] = {"log": lambda: None, "syncloop": lambda: kubelet.healthy() or None}
         self._routes: dict[str, Route] = {
             "containerLogs": self._logs,
@@ -57,9 +60,15 @@ class Server:
     async def start(self) -> None:
         """Listen, with TLS and, unless its port is 0, for health checks in plain. Raises OperatorError."""
         config = self._config
-        self.port = await self._listener.start(config.address, config.port, server_context(config))
+        self._tls = server_context(config)
+        self.port = await self._listener.start(config.address, config.port, self._tls)
         if config.healthz_port:
             self._health = await serve_health(config.healthz_address, config.healthz_port, self._checks)
+
+    def use(self, pem: Path) -> None:
+        """Show new clients the certificate in `pem`, which has its key too. Raises OSError."""
+        if self._tls:
+            self._tls.load_cert_chain(pem)
 
     async def close(self) -> None:
         """Stop listening and cut open streams."""

@@ -1,9 +1,9 @@
-"""The certificate the kubelet listens with: a given one, else one it makes and keeps in its certificate directory."""
+"""The certificate the kubelet listens with: a given one, one of the cluster's (certificates.py), else one it makes and
+keeps in its certificate directory."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import ssl
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kybern.kubelet import certificates
 from kybern.kubelet.config import Config
 from kybern.process.clock import clock
 from kybern.process.daemon import OperatorError
@@ -28,17 +29,15 @@ def server_context(config: Config) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    if config.tls_cert_file or config.tls_key_file:
-        certificate, key = Path(config.tls_cert_file), Path(config.tls_key_file)
-    else:
-        certificate, key = _own(config)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (ssl.SSLError, OSError) as error:
-        raise OperatorError(
-            f"{certificate} and {key} are no certificate and its key: {error}; "
-            "mend --tls-cert-file and --tls-private-key-file"
-        ) from error
+    pair = _pair(config)
+    if pair:
+        try:
+            context.load_cert_chain(*pair)
+        except (ssl.SSLError, OSError) as error:
+            raise OperatorError(
+                f"{pair[0]} and {pair[1]} are no certificate and its key: {error}; "
+                "mend --tls-cert-file and --tls-private-key-file"
+            ) from error
     if config.client_ca_file:
         try:
             context.load_verify_locations(config.client_ca_file)
@@ -46,6 +45,17 @@ def server_context(config: Config) -> ssl.SSLContext:
             raise OperatorError(f"--client-ca-file {config.client_ca_file} has no certificates: {error}") from error
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+def _pair(config: Config) -> tuple[Path, Path] | None:
+    """Certificate and key; None while the cluster has given none: nobody can connect then."""
+    if config.tls_cert_file or config.tls_key_file:
+        return Path(config.tls_cert_file), Path(config.tls_key_file)
+    if config.rotate_server_certificates:
+        kept = certificates.server_store(config)
+        found = kept.load(certificates.server_certificate(config))
+        return (kept.current, kept.current) if found else None
+    return _own(config)
 
 
 def _own(config: Config) -> tuple[Path, Path]:
@@ -87,15 +97,5 @@ def _make(config: Config, certificate_path: Path, key_path: Path) -> None:
         .sign(key, hashes.SHA256())
     )
     encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    _write(key_path, key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
-    _write(certificate_path, made.public_bytes(encoding))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, and readable by its owner only."""
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    temporary.replace(path)
+    certificates.write_private(key_path, key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
+    certificates.write_private(certificate_path, made.public_bytes(encoding))
