@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 
@@ -25,7 +26,11 @@ VERSION = {
     "platform": f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
 }
 ENDPOINTS = ("healthz", "livez", "readyz")
+LIVE = frozenset(("ping", "store"))
+"""The checks of /livez: what only a restart mends."""
 _TEXT = "text/plain; charset=utf-8"
+
+log = logging.getLogger(__name__)
 
 
 def add_routes(app: App) -> None:
@@ -55,20 +60,39 @@ async def _index(app: App, request: Request) -> Response:
 
 async def _health(app: App, request: Request) -> Response:
     endpoint, _, only = request.path.strip("/").partition("/")
-    checks = {name: check for name, check in app.checks.items() if endpoint != "livez" or name == "store"}
-    if only and only not in checks and only != "ping":
-        return Response(404, b"404 page not found\n", _TEXT)
+    checks = {"ping": _well, **app.checks}
+    if endpoint == "livez":
+        checks = {name: check for name, check in checks.items() if name in LIVE}
+    if only:
+        if only not in checks:
+            return Response(404, b"404 page not found\n", _TEXT)
+        wrong = checks[only]()
+        return Response(500, f"internal server error: {wrong}\n".encode(), _TEXT) if wrong else _ok()
     excluded = set(request.args.get("exclude", ())) if request.query else set()
-    lines, failed = [], False
-    for name in [only] if only else ["ping", *checks]:
+    # Anyone may read this, so what is wrong is for the log only.
+    lines, failed = [], []
+    for name, check in checks.items():
         if name in excluded:
             lines.append(f"[+]{name} excluded: ok")
-            continue
-        wrong = checks[name]() if name in checks else ""
-        failed = failed or bool(wrong)
-        lines.append(f"[-]{name} failed: {wrong}" if wrong else f"[+]{name} ok")
+        elif wrong := check():
+            failed.append(f"{name}: {wrong}")
+            lines.append(f"[-]{name} failed: reason withheld")
+        else:
+            lines.append(f"[+]{name} ok")
+    if unknown := sorted(excluded - checks.keys()):
+        quoted = ", ".join(f'"{name}"' for name in unknown)
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {quoted}")
     if failed:
-        text = "\n".join([*lines, f"{endpoint} check failed", ""])
-        return Response(500, text.encode(), _TEXT)
-    verbose = bool(request.query) and "verbose" in request.args
-    return Response(200, "\n".join([*lines, f"{endpoint} check passed", ""]).encode() if verbose else b"ok", _TEXT)
+        log.info("%s: %s", endpoint, "; ".join(failed))
+        return Response(500, "\n".join([*lines, f"{endpoint} check failed", ""]).encode(), _TEXT)
+    if not (request.query and "verbose" in request.args):
+        return _ok()
+    return Response(200, "\n".join([*lines, f"{endpoint} check passed", ""]).encode(), _TEXT)
+
+
+def _well() -> str:
+    return ""
+
+
+def _ok() -> Response:
+    return Response(200, b"ok", _TEXT)
