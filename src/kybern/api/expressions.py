@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
-
-import cel
-from cel.stdlib import STDLIB_FUNCTIONS
 
 from kybern.api import quantity
 from kybern.api.types import Object
+
+if TYPE_CHECKING:
+    import cel
 
 
 class ExpressionError(Exception):
@@ -33,6 +33,9 @@ class Expression:
     __slots__ = ("_program", "variables")
 
     def __init__(self, text: str) -> None:
+        # The library brings 10 MiB of a command line of its own along, and many clusters have no rules.
+        import cel
+
         try:
             self._program = cel.compile(text)
         except ValueError as error:
@@ -60,12 +63,17 @@ def compiled(text: str) -> Expression:
 
 def optional(value: Any, present: bool) -> Any:
     """A CEL optional of a value."""
+    import cel
+
     return cel.OptionalValue.of(value) if present else cel.OptionalValue.none()
 
 
 @lru_cache(maxsize=1)
 def _context() -> cel.Context:
     """The one context: variables are set anew for each evaluation, which takes place in one go."""
+    import cel
+    from cel.stdlib import STDLIB_FUNCTIONS
+
     return cel.Context(functions={**STDLIB_FUNCTIONS, **_FUNCTIONS})
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from kybern.cluster import containerd
+from kybern.cluster.identity import Identity
 from kybern.cluster.layout import Layout, Settings
-from kybern.cluster.pki import Authority, Identity, signing_key, write_kubeconfig
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,9 @@ USERS: dict[str, Identity] = {
 
 def prepare(layout: Layout, settings: Settings) -> None:
     """Certificates, kubeconfigs and containerd's configuration. Raises OperatorError."""
+    # The supervisor, which stays, makes no certificates and need not hold what does.
+    from kybern.cluster.pki import Authority, signing_key, write_kubeconfig
+
     authority = Authority(layout.pki)
     kubernetes_ip = str(next(ip_network(settings.service_cidr).hosts()))
     domain = settings.cluster_domain

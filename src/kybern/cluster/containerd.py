@@ -9,12 +9,13 @@ import subprocess
 import time
 from pathlib import Path
 
-from kybern.cluster.images import PAUSE
 from kybern.cluster.layout import Layout
 from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError
 
 NAMESPACE = "k8s.io"
+PAUSE = "kybern.local/pause:1"
+"""The image of the container that holds a pod's namespaces."""
 CNI_PLUGIN_DIRS = ("/usr/lib/cni", "/opt/cni/bin")
 
 

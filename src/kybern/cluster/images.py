@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kybern.cluster.containerd import PAUSE
 from kybern.cluster.oci import Layer, write_archive, write_layer
 from kybern.process.daemon import OperatorError
 
-PAUSE = "kybern.local/pause:1"
 BUSYBOX = "docker.io/library/busybox:1.35"
 KYBERN = "kybern.local/kybern:0.1"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,21 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kybern.cluster.identity import Identity
 from kybern.cluster.layout import write_private
 from kybern.process.clock import clock
 from kybern.process.daemon import OperatorError
 
 _CA_DAYS, _LEAF_DAYS, _RENEW_DAYS = 3650, 365, 30
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Whom a leaf certificate speaks for. `names` are DNS names and IP addresses; without any it is a client's."""
-
-    common_name: str
-    organizations: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    client: bool = True
 
 
 class Authority:
