@@ -78,7 +78,8 @@ class DisruptionController(Controller):
         if pod is None or left is None or left > 0:
             return left
         meta = pod["metadata"]
-        target = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": clock.stamp()}
+        target: Object = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": clock.stamp()}
+        target |= {"reason": None, "message": None}
         body = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [target]}}
         try:
             await self._pods.patch(meta["name"], body, meta["namespace"], type="strategic", subresource="status")
@@ -236,9 +237,10 @@ def _unmanaged(budget: Object) -> str:
     chosen = budget["spec"]["selector"].get("matchLabels") or {}
     labels = "".join(f"{name}: {value}," for name, value in chosen.items())
     return (
-        f"Pods selected by this PodDisruptionBudget (selector: &LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        "MatchExpressions:[]LabelSelectorRequirement{},}) were found to be unmanaged. As a result, the status of the "
-        "PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please "
+        "Pods selected by this PodDisruptionBudget (selector: &LabelSelector{MatchLabels:map[string]string{"
+        f"{labels}}},MatchExpressions:[]LabelSelectorRequirement{{}},}}) were found to be unmanaged. As a result, the "
+        "status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for "
+        "these pods please "
         'set ".spec.minAvailable" field of the PDB to an integer value.'
     )
 
