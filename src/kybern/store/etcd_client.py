@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,14 @@ _ADVICE = {
 }
 
 
+_TLS = {
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not of the CA given, or not for this name",
+    "WRONG_VERSION_NUMBER": "it speaks plain http there",
+    "TSI_DATA_CORRUPTED": "it refuses the client certificate given, or wants one",
+    "handshake failed": "the handshake failed",
+}
+
+
 @dataclass(slots=True, frozen=True)
 class Tls:
     """Files for https endpoints: CAs to trust (the system's where none), and the client's certificate and key."""
@@ -65,7 +74,19 @@ class Tls:
         """Raises StoreUnavailable where a file can't be read, or a certificate comes without its key."""
         if bool(self.certificate) is not bool(self.key):
             raise StoreUnavailable("etcd's client certificate and key go together; give both or neither")
-        read = [Path(path).read_bytes() if path else None for path in (self.authority, self.key, self.certificate)]
+        try:
+            read = [Path(path).read_bytes() if path else None for path in (self.authority, self.key, self.certificate)]
+            # gRPC would take anything, and say at each call that something is wrong.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            if self.authority:
+                context.load_verify_locations(self.authority)
+            if self.certificate:
+                context.load_cert_chain(self.certificate, self.key)
+        except ssl.SSLError as error:
+            files = ", ".join(filter(None, (self.authority, self.certificate, self.key)))
+            raise StoreUnavailable(f"of {files} one is no PEM file, or the key is another's: {error.reason}") from error
+        except OSError as error:
+            raise StoreUnavailable(f"can't read {error.filename}: {error.strerror}") from error
         return grpc.ssl_channel_credentials(*read)
 
 
@@ -82,6 +103,11 @@ class EtcdFailure(StoreUnavailable):
     def passing(self) -> bool:
         """Whether another endpoint, or the same one later, may do better."""
         return self.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+
+    @property
+    def refused(self) -> bool:
+        """Whether the endpoint's certificate or ours is not what the other wants, which waiting won't mend."""
+        return "TLS:" in self.details
 
     @property
     def unsent(self) -> bool:
@@ -125,8 +151,8 @@ class EtcdClient:
         """Raises StoreUnavailable for endpoints that are none, and files that can't be read."""
         if not endpoints:
             raise StoreUnavailable("no endpoint of etcd is given; name one, like https://127.0.0.1:2379")
+        self._channels = [_channel(endpoint, tls or Tls()) for endpoint in endpoints]
         self.endpoints = [endpoint.rstrip("/") for endpoint in endpoints]
-        self._channels = [_channel(endpoint, tls or Tls()) for endpoint in self.endpoints]
         self._calls: dict[tuple[int, str], Any] = {}
         self._at = 0
         self._closed = False
@@ -155,7 +181,8 @@ class EtcdClient:
                 if failure.passing:
                     self._move_on(at)
                 again = failure.unsent or (repeatable and failure.passing)
-                if not again or monotonic() + PAUSE >= end:
+                hopeless = failure.refused and attempts >= len(self.endpoints)
+                if not again or hopeless or monotonic() + PAUSE >= end:
                     raise
             if endpoint or attempts % len(self.endpoints) == 0:
                 await asyncio.sleep(PAUSE)
@@ -230,8 +257,9 @@ def _serialize(message: Any) -> bytes:
 
 def _plain(details: str) -> str:
     """gRPC's text without what only its authors need."""
-    if "SSL_ERROR" in details or "CERTIFICATE_VERIFY" in details or "Ssl handshake" in details:
-        return f"failed to connect: TLS: {details}; check the CA, the client certificate and its key"
+    for sign, meaning in _TLS.items():
+        if sign in details:
+            return f"failed to connect: TLS: {meaning}"
     _, found, reason = details.partition("last error: ")
     return f"failed to connect: {reason}" if found else details
 
@@ -242,8 +270,5 @@ def _channel(endpoint: str, tls: Tls) -> grpc.aio.Channel:
         if parts.scheme in ("http", "https") and parts.hostname and parts.port and parts.path in ("", "/"):
             if parts.scheme == "http":
                 return grpc.aio.insecure_channel(parts.netloc, options=_OPTIONS)
-            try:
-                return grpc.aio.secure_channel(parts.netloc, tls.credentials(), options=_OPTIONS)
-            except OSError as error:
-                raise StoreUnavailable(f"can't read {error.filename}: {error.strerror}") from error
+            return grpc.aio.secure_channel(parts.netloc, tls.credentials(), options=_OPTIONS)
     raise StoreUnavailable(f"{endpoint!r} is no endpoint of etcd; write it like https://127.0.0.1:2379")
