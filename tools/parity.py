@@ -92,9 +92,9 @@ def resources_section() -> None:
     table(("group/version", "kind", "here", "subresources"), iter(rows))
 
 
-def names_section(title: str, package: str) -> None:
+def names_section(title: str, *packages: str) -> None:
     sys.stdout.write(f"## {title}\n\n")
-    here = names_in(package)
+    here = set().union(*map(names_in, packages))
     table(("name", "here"), ((name, mark(plain(name) in here)) for name in upstream_names(title.lower())))
 
 
@@ -116,7 +116,7 @@ def main() -> None:
         "# Parity with Kubernetes v1.36\n\nMade by `make parity` from the code; `not yet` means not there at all.\n\n"
     )
     resources_section()
-    names_section("Controllers", "kybern.controllers")
+    names_section("Controllers", "kybern.controllers", "kybern.cloud")
     names_section("Scheduler plugins", "kybern.scheduler.plugins")
     names_section("Admission plugins", "kybern.apiserver.admission")
     flags_section()
