@@ -1,5 +1,5 @@
 """What a fresh cluster is given besides its processes: the DNS service, which points at the DNS server on the node, and
-what that server may read."""
+what that server and the network agents may read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from kybern.cluster.layout import Settings
 
 _DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/name": "KubeDNS"}
 _DNS_ROLE = "system:cluster-dns"
+_NETWORK_ROLE = "system:kybern-network"
 _PROTOCOLS = {"dns": "UDP", "dns-tcp": "TCP"}
 
 
 async def apply(client: Client, settings: Settings) -> None:
     """Create what is missing and mend what differs."""
-    for kind, made in (("clusterroles", dns_role()), ("clusterrolebindings", dns_binding())):
+    for kind, made in (
+        ("clusterroles", dns_role()),
+        ("clusterrolebindings", dns_binding()),
+        ("clusterroles", network_role()),
+        ("clusterrolebindings", network_binding()),
+    ):
         with contextlib.suppress(AlreadyExists):
             await client.resource("rbac.authorization.k8s.io/v1", kind, namespaced=False).create(made)
     services = client.resource("v1", "services")
@@ -54,6 +60,31 @@ def dns_binding() -> Object:
         "metadata": {"name": _DNS_ROLE},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _DNS_ROLE},
         "subjects": [{"kind": "ServiceAccount", "name": "kube-dns", "namespace": "kube-system"}],
+    }
+
+
+def network_role() -> Object:
+    """What a network agent reads, and says of its own node."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": _NETWORK_ROLE},
+        "rules": [
+            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch", "patch"]},
+            {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
+        ],
+    }
+
+
+def network_binding() -> Object:
+    """Gives it to the network agents' own user: a kubelet's can't list the nodes."""
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": _NETWORK_ROLE},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": _NETWORK_ROLE},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": _NETWORK_ROLE}],
     }
 
 

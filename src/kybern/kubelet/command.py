@@ -69,6 +69,8 @@ FLAGS = (
     Flag("http-check-frequency", "http_check_period", settings.seconds, "TIME", "how often to ask --manifest-url"),
     Flag("sync-frequency", "sync_period", settings.seconds, "TIME", "how often each pod is looked at (default 1m)"),
     Flag("cni-conf-dir", "cni_conf_dir", str, "DIR", "where to write the CNI configuration; without it another does"),
+    Flag("cni-mtu", "cni_mtu", int, "BYTES",
+         "size of pods' packets, 50 less than the nodes' where VXLAN joins them; with --cni-conf-dir"),
     Flag("non-masquerade-cidr", "non_masquerade_cidrs", settings.words, "CIDR,...",
          "where pods go by their own addresses; with --cni-conf-dir (default 10.0.0.0/8)"),
     Flag("pod-cidr", "pod_cidr", str, "CIDR", "addresses of pods; only without --kubeconfig"),

@@ -45,6 +45,8 @@ class Config:
     """Only for a kubelet without an API server: else the node's spec.podCIDR counts."""
     cni_conf_dir: Path | None = None
     """Where to write the CNI configuration; None leaves that to another network provider."""
+    cni_mtu: int = 0
+    """Bytes in a packet of a pod; 0 leaves that to the kernel. Only with `cni_conf_dir`."""
     non_masquerade_cidrs: tuple[str, ...] = ("10.0.0.0/8",)
     """Where pods are known by their own addresses; only with `cni_conf_dir`."""
     max_pods: int = 110

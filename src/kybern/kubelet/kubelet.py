@@ -233,7 +233,8 @@ class Kubelet:
             except masquerade.MasqueradeFailed as error:
                 log.error("pods don't reach beyond the cluster: %s", error)
             try:
-                if cni.write(self.config.cni_conf_dir, cidrs, self.config.paths.root / "cni"):
+                data_dir = self.config.paths.root / "cni"
+                if cni.write(self.config.cni_conf_dir, cidrs, data_dir, self.config.cni_mtu):
                     log.info("pods get addresses of %s", ", ".join(cidrs))
             except OSError as error:
                 log.error("no pod network: can't write to --cni-conf-dir: %s", error)

@@ -17,8 +17,9 @@ from kybern.api.types import Object
 FILE = "10-kybern.conflist"
 
 
-def conflist(cidrs: Sequence[str], data_dir: Path) -> Object:
-    """The plugins in order. `data_dir` is where host-local notes the addresses in use."""
+def conflist(cidrs: Sequence[str], data_dir: Path, mtu: int = 0) -> Object:
+    """The plugins in order. `data_dir` is where host-local notes the addresses in use; `mtu`, in bytes, is that of the
+    pods' interfaces, 0 for the kernel's default."""
     routes = ["::/0" if ":" in cidr else "0.0.0.0/0" for cidr in cidrs]
     ipam = {
         "type": "host-local",
@@ -30,15 +31,16 @@ def conflist(cidrs: Sequence[str], data_dir: Path) -> Object:
         "cniVersion": "1.0.0",
         "name": "kybern",
         "plugins": [
-            {"type": "ptp", "ipMasq": False, "ipam": ipam},
+            {"type": "ptp", "ipMasq": False, **({"mtu": mtu} if mtu else {}), "ipam": ipam},
             {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True},
         ],
     }
 
 
-def write(directory: Path, cidrs: Sequence[str], data_dir: Path) -> bool:
+def write(directory: Path, cidrs: Sequence[str], data_dir: Path, mtu: int = 0) -> bool:
     """Write the configuration in one step; False if it was there already. Raises OSError."""
-    target, text = directory / FILE, orjson.dumps(conflist(cidrs, data_dir), option=orjson.OPT_INDENT_2) + b"\n"
+    target = directory / FILE
+    text = orjson.dumps(conflist(cidrs, data_dir, mtu), option=orjson.OPT_INDENT_2) + b"\n"
     if target.exists() and target.read_bytes() == text:
         return False
     directory.mkdir(parents=True, exist_ok=True)
