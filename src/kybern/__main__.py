@@ -17,11 +17,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("kybern.cluster.token", "make, list and remove the tokens with which nodes join"),
     "image": ("kybern.cluster.image", "build and load container images"),
     "apiserver": ("kybern.apiserver.command", "run the API server"),
+    "store": ("kybern.store.command", "move a cluster's state between a file and etcd"),
+    "etcd": ("kybern.store.etcd_command", "look after etcd: snapshots, members, space, alarms"),
     "controller-manager": ("kybern.controllers.command", "run the controllers"),
     "cloud-controller-manager": ("kybern.cloud.command", "run the controllers that talk to a cloud"),
     "scheduler": ("kybern.scheduler.command", "run the scheduler"),
     "kubelet": ("kybern.kubelet.command", "run the node agent"),
     "proxy": ("kybern.proxy.command", "run the service proxy"),
+    "network": ("kybern.network.command", "run the agent that keeps the routes between nodes' pods"),
     "dns": ("kybern.dns.command", "run the cluster DNS server"),
 }
 """name -> (module with `add_flags(parser)` and `async run(args) -> int | None`, one line of help). A module that hands

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kybern.process.daemon import OperatorError
-from kybern.store.opening import PREFIX, is_etcd
+from kybern.store.flags import add_etcd_flags, check_etcd_flags
 
 Add = Callable[..., Any]
 
@@ -36,7 +36,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--secure-port", type=int, default=6443, metavar="PORT", help="port to serve HTTPS on")
     add("--bind-address", default="0.0.0.0", metavar="ADDRESS", help="address to listen on")
     add("--advertise-address", default="", metavar="ADDRESS", help="address under which the cluster finds this server")
-    _add_etcd_flags(add)
+    add_etcd_flags(parser)
+    add("--etcd-compaction-interval", default="5m0s", metavar="DURATION",
+        help="how often history in etcd is forgotten; 0 leaves that to others")  # fmt: skip
     _add_identity_flags(add)
     _add_policy_flags(add)
     _add_kubelet_flags(add)
@@ -48,17 +50,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--shutdown-grace", type=float, default=5.0, metavar="SECONDS", help="how long running requests may take to end"
     )
-
-
-def _add_etcd_flags(add: Add) -> None:
-    add("--etcd-servers", type=_list, default=[], metavar="URLS",
-        help="endpoints of etcd, like https://127.0.0.1:2379; without any the store is in --data-dir")  # fmt: skip
-    add("--etcd-cafile", default="", metavar="FILE", help="CA of etcd's certificates; the system's if absent")
-    add("--etcd-certfile", default="", metavar="FILE", help="certificate shown to etcd")
-    add("--etcd-keyfile", default="", metavar="FILE", help="its key")
-    add("--etcd-prefix", default=PREFIX, metavar="PATH", help="where in etcd everything is")
-    add("--etcd-compaction-interval", default="5m0s", metavar="DURATION",
-        help="how often history in etcd is forgotten; 0 leaves that to others")  # fmt: skip
 
 
 def _add_identity_flags(add: Add) -> None:
@@ -128,11 +119,7 @@ def advertised(args: argparse.Namespace) -> str:
 
 def check(args: argparse.Namespace) -> None:
     """Raises OperatorError where flags don't go together."""
-    if not args.etcd_servers and (args.etcd_cafile or args.etcd_certfile or args.etcd_keyfile):
-        raise OperatorError("--etcd-cafile, --etcd-certfile and --etcd-keyfile are of no use without --etcd-servers")
-    for server in args.etcd_servers:
-        if not is_etcd(server):
-            raise OperatorError(f"--etcd-servers: write {server} like https://127.0.0.1:2379")
+    check_etcd_flags(args)
     seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
     if not 0 <= args.secure_port < 65536:
         raise OperatorError(f"--secure-port {args.secure_port} is no port")
