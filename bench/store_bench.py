@@ -1,7 +1,7 @@
-"""CPU per operation of the embedded stores, 3 KB values: `python bench/store_bench.py [directory]`.
+"""CPU per operation of the stores, 3 KB values: `python bench/store_bench.py [directory]`.
 
-CPU is user+system of the whole process, the writer thread and fsync's kernel time included; the wall time beside it is
-mostly the disk's.
+CPU is user+system of the whole process, the writer thread and fsync's kernel time included, but not etcd's own process;
+the wall time beside it is mostly the disk's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import uvloop
 
 from kybern.store import open_store
 from kybern.store.base import Store
+from kybern.testing.etcd import EtcdServers
 
 VALUE = os.urandom(1500).hex().encode()
 PREFIX = "/registry/pods/default/"
@@ -84,6 +86,13 @@ async def main() -> None:
         size, current = os.path.getsize(path), (COUNT + 640) * len(VALUE)
         print(f"  file: {size / 2**20:.1f} MiB, {current / 2**20:.1f} MiB of it current")
         await measure("open, check and recover", 1, lambda: reopen(path))
+    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as directory:
+        servers = EtcdServers(Path(directory))
+        try:
+            await servers.start_all()
+            await run("etcd, one member", await open_store(servers.location))
+        finally:
+            servers.stop()
 
 
 async def reopen(path: str) -> None:
