@@ -21,6 +21,7 @@ from kybern.api.types import Object
 from kybern.client.events import EventRecorder
 from kybern.client.informer import Informer, InformerFactory
 from kybern.client.rest import Client
+from kybern.client.transport import severity
 from kybern.client.workqueue import QueueClosed, WorkQueue
 
 log = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class Controller(Generic[Options]):
             log.warning("%s %s: %s", self.name, key, error)
             self.queue.forget(key)
         except (APIError, Failure) as error:
-            log.warning("%s %s: %s", self.name, key, error)
+            log.log(severity(error), "%s %s: %s", self.name, key, error)
             self.queue.add_rate_limited(key)
         except Exception:
             log.exception("%s %s failed", self.name, key)
@@ -174,7 +175,7 @@ async def periodically(seconds: float, work: Callable[[], Coroutine[Any, Any, No
         try:
             await work()
         except (APIError, Failure) as error:
-            log.warning("%s: %s", name, error)
+            log.log(severity(error), "%s: %s", name, error)
         except Exception:
             log.exception("%s failed", name)
         await asyncio.sleep(seconds)

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from kybern.api.errors import APIError, Expired, Gone
 from kybern.api.types import Object, key_of
 from kybern.client.rest import Client, ResourceClient
+from kybern.client.transport import severity
 from kybern.process.clock import random
 
 log = logging.getLogger(__name__)
@@ -116,20 +117,23 @@ class Informer:
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        backoff = _FIRST_BACKOFF
+        backoff, failure = _FIRST_BACKOFF, ""
         while True:
             try:
                 if not self.resource_version:
                     await self._relist()
                 if await self._watch():
-                    backoff = _FIRST_BACKOFF
+                    backoff, failure = _FIRST_BACKOFF, ""
                 continue
             except (Expired, Gone):
                 # The version is too old to watch from; nothing is wrong with the server.
                 self.resource_version = ""
                 log.debug("%s: version expired, listing anew", self.resource.plural)
             except APIError as error:
-                log.warning("%s: list and watch failed: %s", self.resource.plural, error)
+                # The same failure again is no news.
+                level = logging.DEBUG if str(error) == failure else severity(error)
+                failure = str(error)
+                log.log(level, "%s: list and watch failed: %s", self.resource.plural, error)
             except Exception:
                 log.exception("%s: list and watch failed", self.resource.plural)
             await asyncio.sleep(backoff * random.uniform(1, 2))

@@ -62,7 +62,7 @@ def in_cluster() -> ClientConfig:
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "")
     token = SERVICE_ACCOUNT_DIR / "token"
     if not host or not port or not token.exists():
-        raise OperatorError("not inside a pod, and no --kubeconfig given")
+        raise OperatorError("not inside a pod, and no kubeconfig given; name one with --kubeconfig")
     namespace = SERVICE_ACCOUNT_DIR / "namespace"
     return ClientConfig(
         server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
@@ -72,10 +72,11 @@ def in_cluster() -> ClientConfig:
     )
 
 
-def connect(config: ClientConfig, user_agent: str = "kybern") -> Client:
-    """A client over HTTP(S). Raises OperatorError for certificates that can't be used."""
+def connect(config: ClientConfig, user_agent: str = "kybern", *, quiet: bool = False) -> Client:
+    """A client over HTTP(S). It logs outages unless `quiet`: a command says itself what failed. Raises OperatorError
+    for certificates that can't be used."""
     tls = _tls(config) if config.server.startswith("https") else None
-    return Client(HTTPTransport(config.server, tls=tls, bearer=_bearer(config)), user_agent=user_agent)
+    return Client(HTTPTransport(config.server, tls=tls, bearer=_bearer(config), quiet=quiet), user_agent=user_agent)
 
 
 def _resolve(document: dict[str, Any], file: Path, context: str) -> ClientConfig:

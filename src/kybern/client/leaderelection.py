@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from kybern.api.errors import AlreadyExists, APIError, Conflict, NotFound
 from kybern.api.types import Object
 from kybern.client.rest import Client
+from kybern.client.transport import severity
 from kybern.process.clock import clock, new_uid, random
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class LeaderElector:
         except Conflict:
             self._lease = None
         except APIError as error:
-            log.warning("lease %s/%s: %s", self.namespace, self.name, error)
+            log.log(severity(error), "lease %s/%s: %s", self.namespace, self.name, error)
         return False
 
     async def _create(self) -> bool:
@@ -114,7 +115,7 @@ class LeaderElector:
         except AlreadyExists:
             return False
         except APIError as error:
-            log.warning("lease %s/%s: %s", self.namespace, self.name, error)
+            log.log(severity(error), "lease %s/%s: %s", self.namespace, self.name, error)
             return False
         return True
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,6 +19,8 @@ import aiohttp
 from yarl import URL
 
 from kybern.api.errors import ServiceUnavailable
+
+log = logging.getLogger(__name__)
 
 
 class Unreachable(ServiceUnavailable):
@@ -56,8 +59,14 @@ class Transport(Protocol):
         ...
 
 
+def severity(error: Exception) -> int:
+    """The level at which to log that something failed: of an outage, the transport has told already."""
+    return logging.DEBUG if isinstance(error, Unreachable) else logging.WARNING
+
+
 class HTTPTransport:
-    """One pooled aiohttp session. `bearer` gives the token for each request, so that it can rotate."""
+    """One pooled aiohttp session. `bearer` gives the token for each request, so that it can rotate. An outage is
+    logged when it begins and when it is over, unless `quiet`."""
 
     def __init__(
         self,
@@ -66,8 +75,11 @@ class HTTPTransport:
         tls: ssl.SSLContext | None = None,
         bearer: Callable[[], str] | None = None,
         timeout: float = 60.0,
+        quiet: bool = False,
     ) -> None:
         self.server = server.rstrip("/")
+        self._quiet = quiet
+        self._out_of_reach = False
         self._tls = tls
         self._bearer = bearer
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=10)
@@ -80,6 +92,7 @@ class HTTPTransport:
             async with self._open_session().request(
                 method, url, data=body, headers=self._headers(headers), timeout=self._timeout, allow_redirects=False
             ) as response:
+                self._reached()
                 return Answer(response.status, _lower(response.headers), await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
@@ -91,6 +104,7 @@ class HTTPTransport:
             async with self._open_session().get(
                 url, headers=self._headers(headers), timeout=self._stream_timeout, allow_redirects=False
             ) as response:
+                self._reached()
                 yield Stream(response.status, _lower(response.headers), response.content.iter_any())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
@@ -117,8 +131,33 @@ class HTTPTransport:
         token = self._bearer() if self._bearer else ""
         return {**headers, "Authorization": f"Bearer {token}"} if token else headers
 
+    def _reached(self) -> None:
+        if self._out_of_reach:
+            self._out_of_reach = False
+            log.info("%s answers again", self.server)
+
     def _unreachable(self, error: BaseException) -> Unreachable:
-        return Unreachable(f"no answer from {self.server}: {str(error) or type(error).__name__}")
+        unreachable = Unreachable(f"no answer from {self.server}: {_reason(error)}")
+        if not self._out_of_reach and not self._quiet:
+            self._out_of_reach = True
+            log.warning("%s; trying again until there is one", unreachable)
+        return unreachable
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong on the way, and what to do about it where that is known."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        said = error.certificate_error
+        why = getattr(said, "verify_message", "") or str(said)
+        return f"its certificate is not trusted ({why}); check the CA and the server's name in the kubeconfig"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    text = str(error)
+    if "CERTIFICATE_EXPIRED" in text:
+        return "it says that the client certificate has expired; have a new one issued"
+    if "ALERT_UNKNOWN_CA" in text or "ALERT_BAD_CERTIFICATE" in text:
+        return "it does not trust the client certificate; have one issued by the CA that it knows"
+    return (getattr(error, "strerror", "") or text or type(error).__name__).lower()
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -48,7 +48,7 @@ def _row(name: str, process: Process | None) -> tuple[str, int]:
 
 
 async def _server(layout: Layout, settings: Settings) -> tuple[bool, str]:
-    client = connect(load(layout.admin_kubeconfig), "kybern-status")
+    client = connect(load(layout.admin_kubeconfig), "kybern-status", quiet=True)
     try:
         async with asyncio.timeout(5):
             node = await client.resource("v1", "nodes", namespaced=False).get(settings.node_name)

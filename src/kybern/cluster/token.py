@@ -53,7 +53,7 @@ async def run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{generate()}\n")
         return 0
     config = _config(args)
-    client = connect(config, "kybern-token")
+    client = connect(config, "kybern-token", quiet=True)
     try:
         await _ACTIONS[args.action](args, client, config)
     except APIError as error:

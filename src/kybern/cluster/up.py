@@ -55,8 +55,7 @@ async def run(args: argparse.Namespace) -> int:
         host.change(layout)
         progress.update("starting the control plane and the node")
         await supervisor.start(layout)
-        importing = asyncio.ensure_future(asyncio.to_thread(import_images, layout, archives))
-        client = connect(load(layout.admin_kubeconfig), "kybern-up")
+        client = connect(load(layout.admin_kubeconfig), "kybern-up", quiet=True)
         try:
             await _wait_for_server(client, layout)
             console.print(f"API server ready        {monotonic() - started:6.2f} s")

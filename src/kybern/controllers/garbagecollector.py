@@ -15,6 +15,7 @@ from kybern.api.errors import APIError, NotFound
 from kybern.api.types import Object
 from kybern.client.informer import Informer
 from kybern.client.rest import ResourceClient
+from kybern.client.transport import severity
 from kybern.controllers.controller import Context, Controller, Terminal, periodically
 from kybern.controllers.discovery import Served, served
 from kybern.controllers.ownergraph import FOREGROUND, ORPHAN, Graph, Node
@@ -52,8 +53,7 @@ class GarbageCollector(Controller):
             found = await served(self.client)
             await self._watch_all(found)
         except APIError as error:
-            log.warning("discovery failed: %s", error)
-        self._look_again.clear()
+            log.log(severity(error), "discovery failed: %s", error)
         try:
             async with asyncio.timeout(_PERIOD):
                 await self._look_again.wait()

@@ -13,6 +13,7 @@ from typing import Any
 
 from kybern.api.errors import APIError, NotFound
 from kybern.api.types import Object, key_of
+from kybern.client.transport import severity
 from kybern.controllers import conditions, pods
 from kybern.controllers.controller import Context, Controller, periodically
 from kybern.controllers.owners import is_deleting
@@ -91,7 +92,7 @@ class PodGarbageCollector(Controller):
         except NotFound:
             return
         except APIError as error:
-            log.warning("pod %s: %s", key_of(pod), error)
+            log.log(severity(error), "pod %s: %s", key_of(pod), error)
             return
         log.info("deleted pod %s", key_of(pod))
 

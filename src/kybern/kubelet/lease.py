@@ -9,6 +9,7 @@ from collections.abc import Callable
 from kybern.api.errors import APIError, Conflict, NotFound
 from kybern.api.types import Object
 from kybern.client.rest import Client
+from kybern.client.transport import severity
 from kybern.process.clock import clock
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Lease:
             except APIError as error:
                 # The namespace may be just being made, the server just restarting: say it once.
                 if not failed:
-                    log.info("lease of node %s not renewed: %s", self._name, error)
+                    log.log(min(severity(error), logging.INFO), "lease of node %s not renewed: %s", self._name, error)
                 failed = True
             await asyncio.sleep(RETRY if failed else self._seconds * RENEW_AT)
 

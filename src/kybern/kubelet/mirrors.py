@@ -10,6 +10,7 @@ from collections.abc import Callable
 from kybern.api.errors import AlreadyExists, APIError, NotFound
 from kybern.api.types import Object, key_of
 from kybern.client.rest import Client
+from kybern.client.transport import severity
 from kybern.client.workqueue import WorkQueue
 from kybern.kubelet.sources.base import CONFIG_HASH, CONFIG_MIRROR
 
@@ -51,7 +52,7 @@ class Mirrors:
                 await self._reconcile(key)
                 self._queue.forget(key)
             except APIError as error:
-                log.warning("mirror pod %s: %s", key, error)
+                log.log(severity(error), "mirror pod %s: %s", key, error)
                 self._queue.add_rate_limited(key)
             finally:
                 self._queue.done(key)

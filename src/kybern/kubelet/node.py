@@ -16,6 +16,7 @@ from collections.abc import Callable
 from kybern.api.errors import AlreadyExists, APIError, NotFound
 from kybern.api.types import Object
 from kybern.client.rest import Client
+from kybern.client.transport import severity
 from kybern.kubelet import node_status
 from kybern.kubelet.config import Config
 from kybern.kubelet.recorder import Recorder
@@ -83,7 +84,8 @@ class Node:
             except APIError as error:
                 if str(error) != said:
                     said = str(error)
-                    log.info("node %s is not registered yet: %s", self._config.node_name, said)
+                    level = min(severity(error), logging.INFO)
+                    log.log(level, "node %s is not registered yet: %s", self._config.node_name, said)
                 await asyncio.sleep(EAGER if attempt < EAGER_TRIES else PATIENT)
 
     async def _find(self) -> Object:
@@ -142,7 +144,7 @@ class Node:
                 log.warning("node %s was deleted from the API; restart the kubelet to register it anew",
                             self._config.node_name)  # fmt: skip
             except APIError as error:
-                log.warning("status of node %s not sent: %s", self._config.node_name, error)
+                log.log(severity(error), "status of node %s not sent: %s", self._config.node_name, error)
                 pause = RETRY
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)

@@ -10,6 +10,7 @@ from typing import Any
 from kybern.api.errors import APIError, Conflict, NotFound
 from kybern.api.types import Object
 from kybern.client.rest import Client
+from kybern.client.transport import severity
 from kybern.client.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class StatusManager:
                 if isinstance(error, Conflict):
                     log.info("status of pod %s: %s", uid, error)
                 else:
-                    log.warning("status of pod %s not sent: %s", uid, error)
+                    log.log(severity(error), "status of pod %s not sent: %s", uid, error)
                     self._queue.add_rate_limited(uid)
             finally:
                 self._queue.done(uid)
