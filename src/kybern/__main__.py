@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kubeconfig": ("kybern.cluster.kubeconfig", "print the path of the admin kubeconfig, or the file itself"),
     "kubectl": ("kybern.cluster.kubectl", "run the machine's kubectl against this cluster"),
     "token": ("kybern.cluster.token", "make, list and remove the tokens with which nodes join"),
+    "node": ("kybern.cluster.node", "add, remove, stop, pause or cut off nodes made with `up --nodes`"),
     "image": ("kybern.cluster.image", "build and load container images"),
     "apiserver": ("kybern.apiserver.command", "run the API server"),
     "store": ("kybern.store.command", "move a cluster's state between a file and etcd"),

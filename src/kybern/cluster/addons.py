@@ -4,6 +4,7 @@ what that server and the network agents may read."""
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from kybern.api.errors import AlreadyExists
 from kybern.api.types import Object
@@ -16,8 +17,8 @@ _NETWORK_ROLE = "system:kybern-network"
 _PROTOCOLS = {"dns": "UDP", "dns-tcp": "TCP"}
 
 
-async def apply(client: Client, settings: Settings) -> None:
-    """Create what is missing and mend what differs."""
+async def apply(client: Client, settings: Settings, dns_servers: Sequence[str]) -> None:
+    """Create what is missing and mend what differs. `dns_servers` are the addresses of the nodes that answer."""
     for kind, made in (
         ("clusterroles", dns_role()),
         ("clusterrolebindings", dns_binding()),
@@ -30,7 +31,7 @@ async def apply(client: Client, settings: Settings) -> None:
     with contextlib.suppress(AlreadyExists):
         await services.create(dns_service(settings))
     slices = client.resource("discovery.k8s.io/v1", "endpointslices")
-    wanted = dns_endpoints(settings)
+    wanted = dns_endpoints(settings, dns_servers)
     try:
         await slices.create(wanted)
     except AlreadyExists:
@@ -102,8 +103,8 @@ def dns_service(settings: Settings) -> Object:
     }
 
 
-def dns_endpoints(settings: Settings) -> Object:
-    """The DNS server on the node, behind the Service."""
+def dns_endpoints(settings: Settings, servers: Sequence[str]) -> Object:
+    """The DNS servers on the nodes, behind the Service."""
     ports = [{"name": name, "port": settings.dns_port, "protocol": protocol} for name, protocol in _PROTOCOLS.items()]
     labels = {"kubernetes.io/service-name": "kube-dns", "endpointslice.kubernetes.io/managed-by": "kybern-up"}
     return {
@@ -111,6 +112,6 @@ def dns_endpoints(settings: Settings) -> Object:
         "kind": "EndpointSlice",
         "metadata": {"name": "kube-dns-node", "namespace": "kube-system", "labels": labels},
         "addressType": "IPv4",
-        "endpoints": [{"addresses": [settings.node_ip], "conditions": {"ready": True}}],
+        "endpoints": [{"addresses": [server], "conditions": {"ready": True}} for server in servers],
         "ports": ports,
     }

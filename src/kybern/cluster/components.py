@@ -1,14 +1,13 @@
-"""The processes of a cluster on one machine, in the order they are started: a list one can read."""
+"""The processes of a node, in the order they are started: a list one can read."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from ipaddress import ip_network
 
-from kybern.cluster import containerd
-from kybern.cluster.identity import Identity
-from kybern.cluster.layout import Layout, Settings
+from kybern.cluster import balancer, containerd, etcd_member, machines
+from kybern.cluster.layout import HOME, WORKER, Layout, Settings
+from kybern.cluster.topology import Member, Topology, layout_of
 
 
 @dataclass(frozen=True)
@@ -17,96 +16,55 @@ class Component:
 
     name: str
     argv: tuple[str, ...]
+    stamp: str = ""
+    """Changes when it is to be started anew though its command line is the same."""
 
 
 def components(layout: Layout, settings: Settings) -> list[Component]:
-    """What the supervisor runs. Writes no files; `prepare` has."""
-    return [
-        Component("apiserver", _kybern("apiserver", *_apiserver_flags(layout, settings))),
+    """What a supervisor runs. Writes no files; credentials.py and balancer.py have. Raises OperatorError."""
+    return _machine(layout) if settings.role == HOME else _node(layout, settings)
+
+
+def _machine(layout: Layout) -> list[Component]:
+    """Where there are several nodes: each as one process that runs the rest, and the way to the API servers."""
+    topology = Topology.read(layout)
+    assert topology is not None
+    running = [member for member in topology.members if not member.stopped]
+    nodes = [Component(f"node-{member.name}", _enter(layout, member)) for member in running]
+    return [Component("balancer", balancer.command(layout), balancer.stamp(layout)), *nodes]
+
+
+def _enter(layout: Layout, member: Member) -> tuple[str, ...]:
+    inside = _kybern("supervise", f"--data-dir={layout_of(layout, member.name).root}")
+    return tuple(machines.enter_command(member, list(inside)))
+
+
+def _node(layout: Layout, settings: Settings) -> list[Component]:
+    workload = [
         Component("containerd", (containerd.program(), "--config", str(layout.containerd / "config.toml"))),
         Component("kubelet", _kybern("kubelet", *_kubelet_flags(layout, settings))),
-        Component(
-            "controller-manager",
-            _kybern(
-                "controller-manager",
-                *_as(layout, "controller-manager"),
-                "--leader-elect=false",
-                "--bind-address=127.0.0.1",
-                "--allocate-node-cidrs=true",
-                f"--cluster-cidr={settings.cluster_cidr}",
-                f"--root-ca-file={layout.pki}/ca.crt",
-                f"--cluster-signing-cert-file={layout.pki}/ca.crt",
-                f"--cluster-signing-key-file={layout.pki}/ca.key",
-                "--controllers=*,bootstrapsigner,tokencleaner",
-            ),
-        ),
-        Component(
-            "scheduler",
-            _kybern(
-                "scheduler", *_as(layout, "scheduler"), "--leader-elect=false", "--bind-address=127.0.0.1", "--v=2"
-            ),
-        ),
-        Component(
-            "proxy",
-            _kybern(
-                "proxy",
-                *_as(layout, "proxy"),
-                f"--cluster-cidr={settings.cluster_cidr}",
-                f"--hostname-override={settings.node_name}",
-            ),
-        ),
-        Component(
-            "dns",
-            _kybern(
-                "dns",
-                *_as(layout, "dns"),
-                f"--bind-address={settings.node_ip}",
-                f"--port={settings.dns_port}",
-                f"--cluster-domain={settings.cluster_domain}",
-            ),
-        ),
     ]
-
-
-USERS: dict[str, Identity] = {
-    "admin": Identity("kubernetes-admin", ("system:masters",)),
-    "controller-manager": Identity("system:kube-controller-manager"),
-    "scheduler": Identity("system:kube-scheduler"),
-    "proxy": Identity("system:kube-proxy"),
-    "dns": Identity("system:serviceaccount:kube-system:kube-dns", ("system:serviceaccounts", "system:authenticated")),
-}
-"""Who each component is to the API server; the node's own name is added by `prepare`."""
-
-
-def prepare(layout: Layout, settings: Settings) -> None:
-    """Certificates, kubeconfigs and containerd's configuration. Raises OperatorError."""
-    # The supervisor, which stays, makes no certificates and need not hold what does.
-    from kybern.cluster.pki import Authority, signing_key, write_kubeconfig
-
-    authority = Authority(layout.pki)
-    kubernetes_ip = str(next(ip_network(settings.service_cidr).hosts()))
-    domain = settings.cluster_domain
-    services = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{domain}")
-    names = (*services, "localhost", settings.node_name, settings.node_ip, "127.0.0.1", kubernetes_ip)
-    authority.issue("apiserver", Identity("kube-apiserver", names=tuple(dict.fromkeys(names)), client=False))
-    authority.issue("apiserver-kubelet-client", Identity("kube-apiserver-kubelet-client", ("system:masters",)))
-    kubelet_names = tuple(dict.fromkeys((settings.node_name, settings.node_ip, "127.0.0.1", "localhost")))
-    node = Identity(f"system:node:{settings.node_name}", ("system:nodes",))
-    authority.issue("kubelet", Identity(node.common_name, node.organizations, kubelet_names, client=False))
-    signing_key(layout.pki)
-    server = f"https://{settings.node_ip}:{settings.secure_port}"
-    for user, identity in {**USERS, "kubelet": node}.items():
-        certificate, key = authority.issue(f"{user}-client", identity)
-        write_kubeconfig(layout.kubeconfig(user), server, authority, certificate, key, identity.common_name)
-    containerd.write_config(layout)
+    network = [Component("proxy", _kybern("proxy", *_proxy_flags(layout, settings)))]
+    if settings.role:
+        network.append(Component("network", _kybern("network", *_network_flags(layout, settings))))
+    if settings.role == WORKER:
+        return [*workload, *network]
+    etcd = [Component("etcd", etcd_member.command(layout, settings))] if settings.etcd else []
+    control = [
+        Component("controller-manager", _kybern("controller-manager", *_controller_flags(layout, settings))),
+        Component("scheduler", _kybern("scheduler", *_scheduler_flags(layout, settings))),
+    ]
+    server = Component("apiserver", _kybern("apiserver", *_apiserver_flags(layout, settings)))
+    dns = Component("dns", _kybern("dns", *_dns_flags(layout, settings)))
+    return [*etcd, server, *workload, *control, *network, dns]
 
 
 def _kybern(command: str, *flags: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "kybern", command, *flags)
 
 
-def _as(layout: Layout, user: str) -> tuple[str, ...]:
-    return (f"--kubeconfig={layout.kubeconfig(user)}",)
+def _as(layout: Layout, user: str) -> str:
+    return f"--kubeconfig={layout.kubeconfig(user)}"
 
 
 def _apiserver_flags(layout: Layout, settings: Settings) -> list[str]:
@@ -127,13 +85,15 @@ def _apiserver_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
+        *etcd_member.client_flags(layout, settings),
     ]
 
 
 def _kubelet_flags(layout: Layout, settings: Settings) -> list[str]:
     pki = layout.pki
+    group = [f"--cgroup-root=/{settings.group}"] if settings.group else []
     return [
-        f"--kubeconfig={layout.kubeconfig('kubelet')}",
+        _as(layout, "kubelet"),
         f"--container-runtime-endpoint=unix://{layout.containerd_socket}",
         f"--hostname-override={settings.node_name}",
         f"--node-ip={settings.node_ip}",
@@ -149,8 +109,52 @@ def _kubelet_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--cluster-dns={settings.dns_ip}",
         f"--cluster-domain={settings.cluster_domain}",
         "--cgroup-driver=cgroupfs",
+        *group,
         "--anonymous-auth=false",
         "--authentication-token-webhook=true",
         "--authorization-mode=Webhook",
         "--fail-swap-on=false",
+        *([f"--register-with-taints={settings.taints}"] if settings.taints else []),
+    ]
+
+
+def _controller_flags(layout: Layout, settings: Settings) -> list[str]:
+    pki = layout.pki
+    return [
+        _as(layout, "controller-manager"),
+        _elect(settings),
+        "--bind-address=127.0.0.1",
+        "--allocate-node-cidrs=true",
+        f"--cluster-cidr={settings.cluster_cidr}",
+        f"--root-ca-file={pki}/ca.crt",
+        f"--cluster-signing-cert-file={pki}/ca.crt",
+        f"--cluster-signing-key-file={pki}/ca.key",
+        "--controllers=*,bootstrapsigner,tokencleaner",
+    ]
+
+
+def _scheduler_flags(layout: Layout, settings: Settings) -> list[str]:
+    return [_as(layout, "scheduler"), _elect(settings), "--bind-address=127.0.0.1", "--v=2"]
+
+
+def _elect(settings: Settings) -> str:
+    """Where there are several of a kind, one acts."""
+    return f"--leader-elect={str(bool(settings.etcd)).lower()}"
+
+
+def _proxy_flags(layout: Layout, settings: Settings) -> list[str]:
+    named = f"--hostname-override={settings.node_name}"
+    return [_as(layout, "proxy"), f"--cluster-cidr={settings.cluster_cidr}", named]
+
+
+def _network_flags(layout: Layout, settings: Settings) -> list[str]:
+    return [_as(layout, "network"), f"--hostname-override={settings.node_name}", f"--mode={settings.network_mode}"]
+
+
+def _dns_flags(layout: Layout, settings: Settings) -> list[str]:
+    return [
+        _as(layout, "dns"),
+        f"--bind-address={settings.node_ip}",
+        f"--port={settings.dns_port}",
+        f"--cluster-domain={settings.cluster_domain}",
     ]

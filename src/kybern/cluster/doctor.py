@@ -70,7 +70,11 @@ def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
     yield Finding(True, f"cgroups: {cgroup_mode()}")
     restricted = containerd.oom_score_is_restricted()
     yield Finding(not restricted, "may lower oom_score_adj", "no CAP_SYS_RESOURCE: pods keep the default", fatal=False)
-    if settings:
+    if settings and settings.role:
+        for name, package in (("haproxy", "haproxy"), ("nsenter", "util-linux"), ("unshare", "util-linux")):
+            found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+            yield Finding(bool(found), found or f"{name} is not installed", f"run `apt-get install {package}`")
+    elif settings:
         yield from _ports(settings)
 
 

@@ -8,9 +8,10 @@ import logging
 import subprocess
 import sys
 
-from kybern.cluster import host
+from kybern.cluster import host, machines
 from kybern.cluster.layout import Layout, add_data_dir
 from kybern.cluster.processes import Process
+from kybern.cluster.topology import Topology
 from kybern.kubelet.runtime.client import RuntimeClient
 from kybern.process.daemon import OperatorError
 
@@ -33,7 +34,10 @@ async def run(args: argparse.Namespace) -> int:
         return 0
     if not layout.exists() and any(layout.root.iterdir()):
         raise OperatorError(f"{layout.root} has files but no cluster of kybern's; remove it yourself if you are sure")
-    await _stop_processes(layout)
+    if topology := Topology.read(layout):
+        await _stop(layout, ("supervisor",))
+        await asyncio.to_thread(_switch_off, topology)
+    await _stop(layout, ("supervisor", *_COMPONENTS, "balancer"))
     await _remove_pods(layout)
     await _stop_containerd(layout)
     await asyncio.to_thread(_clean_host, layout, args.keep_data)
@@ -43,9 +47,18 @@ async def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _stop_processes(layout: Layout) -> None:
+def _switch_off(topology: Topology) -> None:
+    """Nodes in namespaces need no order: with their last process everything they had is gone."""
+    for member in topology.members:
+        machines.kill(member.name)
+        machines.remove_network(member)
+        machines.remove_groups(member.name)
+    machines.remove_bridge()
+
+
+async def _stop(layout: Layout, names: tuple[str, ...]) -> None:
     """The supervisor first: it stops its children in order. Then any that a killed supervisor left."""
-    for name in ("supervisor", *_COMPONENTS):
+    for name in names:
         process = Process.read(layout.run / f"{name}.json")
         if process:
             await process.stop(30)

@@ -21,7 +21,7 @@ from kybern.process.daemon import OperatorError
 
 SYSCTLS = {"net/ipv4/ip_forward": "1"}
 """What pods need of the kernel, below /proc/sys."""
-CGROUP_NAMES = ("kubepods",)
+CGROUP_NAMES = ("kubepods", "kybern")
 _CGROUPS = Path("/sys/fs/cgroup")
 DUMMY, DUMMY_ADDRESS = "kybern0", "10.255.255.1"
 _SHARED_TABLES = ("nat", "filter", "mangle", "raw", "security")

@@ -11,6 +11,9 @@ from typing import Any
 
 from kybern.process.daemon import OperatorError
 
+CONTROL_PLANE, WORKER, HOME = "control-plane", "worker", "home"
+"""Roles among several nodes; HOME is the machine they all are on."""
+
 DEFAULT_DATA_DIR = "/var/lib/kybern"
 
 
@@ -33,6 +36,23 @@ class Settings:
     service_cidr: str = "10.96.0.0/12"
     dns_ip: str = "10.96.0.10"
     cluster_domain: str = "cluster.local"
+    role: str = ""
+    """Empty: this node is all there is; CONTROL_PLANE, WORKER: one of several, in namespaces of its own; HOME: none."""
+    server: str = ""
+    """host:port at which the API is reached; empty: this node's own."""
+    etcd: tuple[str, ...] = ()
+    """Addresses of etcd's members, this node's among them if it is one; empty: SQLite."""
+    group: str = ""
+    """The control group of all of this node, without a slash before it."""
+    taints: str = ""
+    """Those the node registers with."""
+    network_mode: str = "auto"
+    """How pods of other nodes are reached: direct, vxlan or auto."""
+
+    @property
+    def endpoint(self) -> str:
+        """host:port of the API."""
+        return self.server or f"{self.node_ip}:{self.secure_port}"
 
 
 @dataclass(frozen=True)

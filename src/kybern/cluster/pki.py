@@ -57,9 +57,10 @@ class Authority:
         write_private(self.certificate_path, _pem(builder.sign(key, hashes.SHA256())))
         write_private(self.key_path, _key_pem(key))
 
-    def issue(self, stem: str, identity: Identity) -> tuple[Path, Path]:
-        """`STEM.crt` and `STEM.key` beside the CA, made or renewed if need be."""
-        certificate_path, key_path = self.directory / f"{stem}.crt", self.directory / f"{stem}.key"
+    def issue(self, stem: str, identity: Identity, directory: Path | None = None) -> tuple[Path, Path]:
+        """`STEM.crt` and `STEM.key` in `directory` (beside the CA if None), made or renewed if need be."""
+        directory = directory or self.directory
+        certificate_path, key_path = directory / f"{stem}.crt", directory / f"{stem}.key"
         if not (certificate_path.exists() and key_path.exists() and self._still_good(certificate_path, identity)):
             key = ec.generate_private_key(ec.SECP256R1())
             write_private(key_path, _key_pem(key))

@@ -15,10 +15,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+from kybern.cluster import machines
 from kybern.cluster.components import Component, components
 from kybern.cluster.layout import Layout, add_data_dir
 from kybern.cluster.processes import Process
@@ -45,7 +47,9 @@ async def run(args: argparse.Namespace) -> int:
         raise OperatorError(f"there is no cluster in {layout.root}; `kybern up` makes one")
     with _only_one(layout.run / "supervisor.lock"):
         Process.current().write(layout.run / "supervisor.json")
-        await _supervise(layout, components(layout, settings))
+        if settings.group:
+            machines.settle(layout, settings)
+        await _supervise(layout, partial(components, layout, settings))
     return 0
 
 
@@ -59,15 +63,32 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-async def _supervise(layout: Layout, wanted: list[Component]) -> None:
-    await _stop_leftovers(layout, wanted)
-    keepers = [asyncio.ensure_future(_keep(layout, component)) for component in wanted]
-    await until_signalled()
-    for component, keeper in reversed(list(zip(wanted, keepers, strict=True))):
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
-        log.info("stopped %s", component.name)
+async def _supervise(layout: Layout, wanted: Callable[[], list[Component]]) -> None:
+    """Until a signal. SIGHUP has it look again at what is wanted."""
+    await _stop_leftovers(layout, wanted())
+    keepers: dict[Component, asyncio.Task[None]] = {}
+    changed = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, changed.set)
+    ended = asyncio.ensure_future(until_signalled())
+    while not ended.done():
+        now = wanted()
+        for component in [*keepers]:
+            if component not in now:
+                await _end(component, keepers.pop(component))
+        keepers = {c: keepers.get(c) or asyncio.ensure_future(_keep(layout, c)) for c in now}
+        look = asyncio.ensure_future(changed.wait())
+        await asyncio.wait({ended, look}, return_when=asyncio.FIRST_COMPLETED)
+        look.cancel()
+        changed.clear()
+    for component, keeper in reversed(keepers.items()):
+        await _end(component, keeper)
+
+
+async def _end(component: Component, keeper: asyncio.Task[None]) -> None:
+    keeper.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await keeper
+    log.info("stopped %s", component.name)
 
 
 async def _stop_leftovers(layout: Layout, wanted: list[Component]) -> None:
@@ -159,3 +180,11 @@ async def start(layout: Layout) -> Process:
             break
         await asyncio.sleep(0.05)
     raise OperatorError(f"the supervisor did not start; see {layout.logs}/supervisor.log")
+
+
+def look_again(layout: Layout) -> None:
+    """Tell a running supervisor that what is wanted has changed. Raises OperatorError."""
+    running = Process.read(layout.run / "supervisor.json")
+    if running is None:
+        raise OperatorError("no supervisor runs; `kybern up` starts it")
+    os.kill(running.pid, signal.SIGHUP)

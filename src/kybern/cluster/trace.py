@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from kybern.api.errors import APIError, NotFound
@@ -30,8 +30,8 @@ HOPS = (
 class Trace:
     """Collects when each hop was first seen, for all three pods where there are three."""
 
-    def __init__(self, say: Say, scheduler_log: Path) -> None:
-        self.say, self.scheduler_log = say, scheduler_log
+    def __init__(self, say: Say, scheduler_logs: Sequence[Path]) -> None:
+        self.say, self.scheduler_logs = say, scheduler_logs
         self.began = clock.time()
         self.seen: dict[str, float] = {}
         self.pods: dict[str, set[str]] = {}
@@ -89,17 +89,20 @@ class Trace:
 
     def _feasible(self, message: str) -> str:
         """How many nodes the scheduler found feasible, from its log; the API doesn't carry it."""
-        with contextlib.suppress(OSError):
-            found = re.findall(r"pod=\S+ node=(\S+).*?feasible=(\d+)", self.scheduler_log.read_text()[-20_000:])
-            if found:
-                return f"on {found[-1][0]}, {found[-1][1]} feasible"
+        for log in self.scheduler_logs:
+            with contextlib.suppress(OSError):
+                found = re.findall(r"pod=\S+ node=(\S+).*?feasible=(\d+)", log.read_text()[-20_000:])
+                if found:
+                    return f"on {found[-1][0]}, {found[-1][1]} feasible"
         return message
 
 
-async def deploy(client: Client, settings: Settings, scheduler_log: Path, say: Say, patience: float = 60.0) -> Trace:
+async def deploy(
+    client: Client, settings: Settings, scheduler_logs: Sequence[Path], say: Say, patience: float = 60.0
+) -> Trace:
     """Deploy the sample anew and follow it to the first answer. Raises OperatorError naming the hop it got stuck at."""
     await remove(client)
-    trace = Trace(say, scheduler_log)
+    trace = Trace(say, scheduler_logs)
     watches = [
         (client.resource("apps/v1", "replicasets"), sample.LABEL_SELECTOR, trace.see_replicaset),
         (client.resource("v1", "pods"), sample.LABEL_SELECTOR, trace.see_pod),

@@ -4,34 +4,56 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 import socket
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from kybern.api.errors import APIError
-from kybern.api.types import Object
 from kybern.client.kubeconfig import connect, load
 from kybern.client.rest import Client
-from kybern.cluster import addons, components, containerd, doctor, host, images, seed, supervisor, trace
+from kybern.cluster import (
+    addons,
+    containerd,
+    credentials,
+    doctor,
+    host,
+    images,
+    machines,
+    seed,
+    several,
+    supervisor,
+    trace,
+)  # fmt: skip
 from kybern.cluster.layout import Layout, Settings, add_data_dir, write_json
 from kybern.cluster.processes import Process
+from kybern.cluster.topology import Topology, layout_of
 from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError
 
+_GIB = 2**30
 _READY_PATIENCE = 60.0
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
-    parser.add_argument("--image-dir", default="/var/cache/kybern", help="where built image archives are kept")
-    parser.add_argument("--node-name", default="", help="the node's name (default: the machine's)")
-    parser.add_argument("--node-ip", default="", help="the node's address (default: the one the default route uses)")
-    parser.add_argument("--secure-port", type=int, default=6443, help="the API server's port")
-    parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="addresses of pods")
-    parser.add_argument("--no-sample", action="store_true", help="don't deploy the sample app")
+    add = parser.add_argument
+    add("--image-dir", default="/var/cache/kybern", help="where built image archives are kept")
+    add("--node-name", default="", help="the node's name (default: the machine's)")
+    add("--node-ip", default="", help="the node's address (default: the one the default route uses)")
+    add("--secure-port", type=int, default=6443, help="the API server's port")
+    add("--cluster-cidr", default="10.244.0.0/16", help="addresses of pods")
+    add("--no-sample", action="store_true", help="don't deploy the sample app")
+    add("--nodes", type=int, default=0, metavar="N", help="make N nodes on this machine, each in namespaces of its own")
+    add("--control-planes", type=int, default=1, metavar="M", help="how many of them run the control plane: 1, 3 or 5")
+    add("--node-subnet", default="10.89.0.0/24", metavar="CIDR", help="addresses of the nodes (with --nodes)")
+    add("--network-mode", default="auto", choices=("auto", "direct", "vxlan"), help="how pods reach other nodes' pods")
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -39,46 +61,105 @@ async def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     layout = Layout.of(args)
     with console.status("looking at the machine") as progress:
-        settings = _settings(args, layout)
+        settings, topology = _decided(args, layout)
         running = Process.read(layout.run / "supervisor.json") is not None
         doctor.require(layout, settings, running=running)
         layout.make()
         progress.update("building images")
-        archives = await asyncio.to_thread(images.archives, Path(args.image_dir))
-        if not (layout.containerd / "root").exists():
-            seeded = await asyncio.to_thread(seed.make, Path(args.image_dir), archives)
-            await asyncio.to_thread(seed.plant, seeded, layout, archives)
+        image_dir = Path(args.image_dir)
+        archives = await asyncio.to_thread(images.archives, image_dir)
+        await asyncio.to_thread(seed.make, image_dir, archives)
         started = monotonic()
         progress.update("making certificates")
-        components.prepare(layout, settings)
+        await asyncio.to_thread(_prepare, layout, settings, topology, archives, image_dir)
         layout.write_settings(settings)
-        host.change(layout)
-        progress.update("starting the control plane and the node")
+        progress.update("starting the control plane and the nodes")
         await supervisor.start(layout)
         client = connect(load(layout.admin_kubeconfig), "kybern-up", quiet=True)
         try:
-            await _wait_for_server(client, layout)
-            console.print(f"API server ready        {monotonic() - started:6.2f} s")
-            await addons.apply(client, settings)
-            node = await _wait_for_node(client, settings, layout)
-            console.print(f"node {node} Ready    {monotonic() - started:6.2f} s")
-            await importing
-            console.print(f"images imported         {monotonic() - started:6.2f} s")
+            await _bring_up(client, layout, settings, topology, archives, partial(_say, console, started))
             if not args.no_sample:
                 progress.update("deploying the sample app")
-                await _sample(client, layout, settings, console)
+                await _sample(client, layout, settings, topology, console)
         finally:
             await client.close()
     console.print(f"\nup in {monotonic() - started:.1f} s (and {started - began:.1f} s for looking and images)")
+    if topology:
+        console.print(f"memory of all nodes: {memory(topology) / _GIB:.2f} GiB")
     _next(console, layout)
     return 0
 
 
-def _settings(args: argparse.Namespace, layout: Layout) -> Settings:
-    """What an earlier `up` decided, else what the flags and the machine say."""
-    found = layout.read_settings()
+def _say(console: Console, started: float, what: str) -> None:
+    console.print(f"{what:<24}{monotonic() - started:6.2f} s")
+
+
+def _decided(args: argparse.Namespace, layout: Layout) -> tuple[Settings, Topology | None]:
+    """What an earlier `up` decided, else what the flags and the machine say. Raises OperatorError."""
+    found, topology = layout.read_settings(), Topology.read(layout)
     if found:
-        return found
+        if args.nodes and args.nodes != (len(topology.members) if topology else 0):
+            had = f"{len(topology.members)} nodes" if topology else "this machine as its node"
+            raise OperatorError(f"the cluster in {layout.root} has {had}; `kybern node add|rm`, or `kybern down` first")
+        return found, topology
+    if not args.nodes:
+        return _settings(args), None
+    topology = Topology.planned(args.nodes, args.control_planes, args.node_subnet)
+    return several.home_settings(
+        topology, secure_port=args.secure_port, cluster_cidr=args.cluster_cidr, network_mode=args.network_mode
+    ), topology
+
+
+def _prepare(
+    layout: Layout, settings: Settings, topology: Topology | None, archives: dict[str, Path], image_dir: Path
+) -> None:
+    host.change(layout)
+    if topology:
+        topology.write(layout)
+        several.prepare(layout, settings, topology, archives, image_dir)
+        return
+    if not (layout.containerd / "root").exists():
+        seed.plant(seed.make(image_dir, archives), layout, archives)
+    credentials.prepare(layout, settings)
+
+
+async def _bring_up(
+    client: Client,
+    layout: Layout,
+    settings: Settings,
+    topology: Topology | None,
+    archives: dict[str, Path],
+    say: Callable[[str], None],
+) -> None:
+    """Wait for the API server and the nodes; give them what every cluster has."""
+    await _wait_for_server(client, layout)
+    say("API server ready")
+    members = [member for member in topology.members if not member.stopped] if topology else []
+    dns = [member.ip for member in members if member.control_plane] or [settings.node_ip]
+    await addons.apply(client, settings, dns)
+    names = [member.name for member in members] or [settings.node_name]
+    importing = [
+        asyncio.ensure_future(asyncio.to_thread(import_images, layout_of(layout, member.name), archives))
+        for member in members
+    ] or [asyncio.ensure_future(asyncio.to_thread(import_images, layout, archives))]
+    await several.wait_for_nodes(client, names, _READY_PATIENCE, lambda name: say(f"node {name} Ready"))
+    if topology:
+        await several.label(client, topology)
+    await asyncio.gather(*importing)
+    say("images present")
+
+
+def memory(topology: Topology) -> int:
+    """Bytes resident in everything the nodes run, their pods too."""
+    total = 0
+    for member in topology.members:
+        for process in machines.processes(member.name):
+            with contextlib.suppress(psutil.Error):
+                total += int(process.memory_info().rss)
+    return total
+
+
+def _settings(args: argparse.Namespace) -> Settings:
     name = args.node_name or re.sub(r"[^a-z0-9.-]+", "-", socket.gethostname().lower()).strip("-.") or "node"
     ip = args.node_ip or host.address()
     return Settings(node_name=name, node_ip=ip, secure_port=args.secure_port, cluster_cidr=args.cluster_cidr)
@@ -111,34 +192,16 @@ async def _wait_for_server(client: Client, layout: Layout) -> None:
     raise OperatorError(f"the API server did not become ready ({why}); see {layout.logs}/apiserver.log")
 
 
-async def _wait_for_node(client: Client, settings: Settings, layout: Layout) -> str:
-    nodes = client.resource("v1", "nodes", namespaced=False)
-    began = monotonic()
-    why = "it has not registered"
-    while monotonic() - began < _READY_PATIENCE:
-        try:
-            ready = _ready_condition(await nodes.get(settings.node_name))
-            if ready.get("status") == "True":
-                return settings.node_name
-            why = ready.get("message", "it has not reported")
-        except APIError as error:
-            why = error.message
-        await asyncio.sleep(0.05)
-    raise OperatorError(f"node {settings.node_name} did not become Ready ({why}); see {layout.logs}/kubelet.log")
-
-
-def _ready_condition(node: Object) -> Object:
-    conditions = node.get("status", {}).get("conditions", [])
-    return next((c for c in conditions if c["type"] == "Ready"), {})
-
-
-async def _sample(client: Client, layout: Layout, settings: Settings, console: Console) -> None:
+async def _sample(
+    client: Client, layout: Layout, settings: Settings, topology: Topology | None, console: Console
+) -> None:
     console.print("\nthe life of `kubectl create deployment hello --replicas=3`:")
 
     def say(hop: str, seconds: float, detail: str) -> None:
         console.print(f"  {hop:<26} {seconds:+7.3f} s  [dim]{detail}[/dim]")
 
-    await trace.deploy(client, settings, layout.logs / "scheduler.log", say)
+    schedulers = [layout_of(layout, member.name) for member in topology.control_planes] if topology else [layout]
+    await trace.deploy(client, settings, [one.logs / "scheduler.log" for one in schedulers], say)
 
 
 def _next(console: Console, layout: Layout) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kybern.cluster.components import USERS
+from kybern.cluster.credentials import ADMIN, CONTROL_PLANE
 from kybern.cluster.pki import Authority, Identity, write_kubeconfig
 
 
@@ -101,9 +101,9 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     authority, port = Authority(directory), free_port()
     made = ControlPlane(directory, authority, f"https://127.0.0.1:{port}")
     certificate, key = authority.issue("apiserver", Identity("kube-apiserver", names=("127.0.0.1",), client=False))
-    for user in ("admin", "controller-manager"):
-        pair = authority.issue(f"{user}-client", USERS[user])
-        write_kubeconfig(directory / f"{user}.conf", made.server, authority, *pair, USERS[user].common_name)
+    for user, who in {"admin": ADMIN, **CONTROL_PLANE}.items():
+        pair = authority.issue(f"{user}-client", who)
+        write_kubeconfig(directory / f"{user}.conf", made.server, authority, *pair, who.common_name)
     try:
         made.start(
             "apiserver", "--data-dir", str(directory / "data"), "--bind-address=127.0.0.1",
