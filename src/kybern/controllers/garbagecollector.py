@@ -54,6 +54,7 @@ class GarbageCollector(Controller):
             await self._watch_all(found)
         except APIError as error:
             log.log(severity(error), "discovery failed: %s", error)
+        self._look_again.clear()
         try:
             async with asyncio.timeout(_PERIOD):
                 await self._look_again.wait()
