@@ -49,12 +49,13 @@ class GarbageCollector(Controller):
 
     async def _discover(self) -> None:
         """Watch what is new, forget what is no longer served; then wait for the period or a change of the CRDs."""
+        # What changes from here on may be missed by this look.
+        self._look_again.clear()
         try:
             found = await served(self.client)
             await self._watch_all(found)
         except APIError as error:
             log.log(severity(error), "discovery failed: %s", error)
-        self._look_again.clear()
         try:
             async with asyncio.timeout(_PERIOD):
                 await self._look_again.wait()
