@@ -75,7 +75,6 @@ async def run(args: argparse.Namespace) -> int:
         layout.write_settings(settings)
         progress.update("starting the control plane and the nodes")
         await supervisor.start(layout)
-        importing = asyncio.ensure_future(asyncio.to_thread(import_images, layout, archives))
         client = connect(load(layout.admin_kubeconfig), "kybern-up", quiet=True)
         try:
             await _bring_up(client, layout, settings, topology, archives, partial(_say, console, started))
