@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from typing import NoReturn
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("kybern.cluster.up", "start a cluster on this machine"),
@@ -32,6 +33,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
 arguments on to another program has `arrange(argv)` as well, which sets those apart with a `--`."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the flags; `--help` has the rest."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"{self.prog}: {message}; `{self.prog} --help` lists what it takes\n")
+
+
 def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
@@ -42,13 +50,13 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
         sys.stdout.write(usage())
-        return 0 if argv else 2
+        return 0 if argv else 1
     name = argv[0]
     if name not in COMMANDS:
         sys.stderr.write(f'kybern: unknown command "{name}"; `kybern --help` lists them\n')
-        return 2
+        return 1
     module = importlib.import_module(COMMANDS[name][0])
-    parser = argparse.ArgumentParser(prog=f"kybern {name}", description=COMMANDS[name][1], allow_abbrev=False)
+    parser = Parser(prog=f"kybern {name}", description=COMMANDS[name][1], allow_abbrev=False)
     parser.add_argument("-v", "--v", type=int, default=0, metavar="LEVEL", help="log verbosity; 4 and above is debug")
     module.add_flags(parser)
     from kybern.process.daemon import launch

@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import ssl
+from contextlib import AsyncExitStack
 
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
@@ -29,48 +30,56 @@ add_flags = flags.add_flags
 async def run(args: argparse.Namespace) -> int | None:
     """Serve until signalled. Raises OperatorError."""
     flags.check(args)
-    await run_until_signalled(serve(args))
+    try:
+        await run_until_signalled(serve(args))
+    except SchemaUnavailable as error:
+        raise OperatorError(str(error)) from error
     return 0
 
 
 async def serve(args: argparse.Namespace) -> None:
     """Open the store, bring the server up, and serve until cancelled. Raises OperatorError."""
+    _make_data_dir(args)
     address = flags.advertised(args)
     certificate, key = args.tls_cert_file, args.tls_private_key_file
     if certificate is None:
         certificate, key = selfmade.serving_certificate(args.data_dir, [address])
     context = tls.server_context(certificate, key, args.client_ca_file)
     store = await _open(args)
-    try:
-        app = App(Registry(builtin(), store), anonymous=args.anonymous_auth)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        registry = Registry(builtin(), store)
+        stack.push_async_callback(registry.close)
+        app = App(registry, anonymous=args.anonymous_auth)
         health.add_routes(app)
         app.checks["store"] = store.problem
         app.limits = {False: args.max_requests_inflight, True: args.max_mutating_requests_inflight}
-        for kind in app.registry.scheme:
+        for kind in registry.scheme:
             if kind.time_to_live:
                 kind.time_to_live = max(1, int(flags.seconds("--event-ttl", args.event_ttl)))
         app.services["kubelet"] = _kubelets(args)
         gates = Gates(app, gate_options(args, address))
+        stack.push_async_callback(gates.stop)
         server = Server(app)
         await _listen(server, args, context)
-        log.info("serving on https://%s:%d, %d kinds", address, args.secure_port, len(list(app.registry.scheme)))
-        try:
-            await gates.start()
-            log.info("ready")
-            await asyncio.get_running_loop().create_future()
-        finally:
-            await server.close(args.shutdown_grace)
-            await gates.stop()
-            await app.registry.close()
-    except SchemaUnavailable as error:
-        raise OperatorError(str(error)) from error
-    finally:
-        await store.close()
+        stack.push_async_callback(server.close, args.shutdown_grace)
+        log.info("serving on https://%s:%d, %d kinds", address, args.secure_port, len(list(registry.scheme)))
+        await gates.start()
+        log.info("ready")
+        await asyncio.get_running_loop().create_future()
+
+
+def _make_data_dir(args: argparse.Namespace) -> None:
+    try:
+        os.makedirs(args.data_dir, mode=0o700, exist_ok=True)
+        if not os.access(args.data_dir, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OperatorError(f"--data-dir {args.data_dir}: {error.strerror}; choose a directory that is ours") from error
 
 
 async def _open(args: argparse.Namespace) -> Store:
     try:
-        os.makedirs(args.data_dir, exist_ok=True)
         return await open_store(
             ",".join(args.etcd_servers) or str(args.data_dir / "store.db"),
             authority=args.etcd_cafile,
@@ -79,8 +88,6 @@ async def _open(args: argparse.Namespace) -> Store:
             prefix=args.etcd_prefix,
             compaction_interval=flags.seconds("--etcd-compaction-interval", args.etcd_compaction_interval),
         )
-    except OSError as error:
-        raise OperatorError(f"--data-dir {args.data_dir}: {error.strerror}") from error
     except StoreUnavailable as error:
         raise OperatorError(str(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import re
 import socket
 from collections.abc import Callable
@@ -118,13 +119,36 @@ def advertised(args: argparse.Namespace) -> str:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raises OperatorError where flags don't go together."""
+    """Raises OperatorError for values that can't be, and where flags don't go together."""
+    _check_address("--advertise-address", args.advertise_address)
+    _check_ranges("--service-cluster-ip-range", args.service_cluster_ip_range)
+    seconds("--event-ttl", args.event_ttl)
+    seconds("--service-account-max-token-expiration", args.service_account_max_token_expiration)
+    if "" in args.service_account_issuer:
+        raise OperatorError("--service-account-issuer is empty; write an URL like https://kubernetes.default.svc")
     check_etcd_flags(args)
     seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
     if not 0 <= args.secure_port < 65536:
         raise OperatorError(f"--secure-port {args.secure_port} is no port")
     if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
         raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
+
+
+def _check_address(flag: str, text: str) -> None:
+    try:
+        ipaddress.ip_address(text or "0.0.0.0")
+    except ValueError as error:
+        raise OperatorError(f"{flag}: {error}; write it like 192.0.2.1") from error
+
+
+def _check_ranges(flag: str, text: str) -> None:
+    for part in text.split(","):
+        try:
+            if "/" not in part:
+                raise ValueError(f"{part!r} has no /prefix")
+            ipaddress.ip_network(part.strip())
+        except ValueError as error:
+            raise OperatorError(f"{flag}: {error}; write it like 10.96.0.0/12") from error
 
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -67,7 +69,31 @@ def launch(run: Callable[[argparse.Namespace], Awaitable[int | None]], args: arg
     try:
         return uvloop.run(main())
     except OperatorError as error:
-        sys.stderr.write(f"kybern: {error}\n")
-        return 1
+        said = str(error)
+    except OSError as error:
+        if (said := refusal(error)) is None:
+            raise
+        log.debug("where it happened", exc_info=error)
     except KeyboardInterrupt:
         return 130
+    sys.stderr.write(f"kybern: {' '.join(said.split())}\n")
+    return 1
+
+
+def refusal(error: OSError) -> str | None:
+    """In one line what the system refused and what to do, for refusals that nobody foresaw; None for what isn't one
+    but a mistake of ours."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        advice = "run it as root (sudo), or choose a path that is yours" if os.geteuid() else "choose another path"
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "free some space, or choose a path on another disk"
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        advice = "raise the limit of open files (ulimit -n)"
+    elif error.errno == errno.ENOENT and error.filename and "/" not in str(error.filename):
+        advice = "install that program, or add to PATH where it is"
+    elif error.filename:
+        advice = "check the path"
+    else:
+        return None
+    return f"{where}{error.strerror}; {advice}"
