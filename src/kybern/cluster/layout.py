@@ -119,7 +119,8 @@ class Layout:
         if not path.exists():
             return None
         try:
-            return Settings(**json.loads(path.read_text()))
+            found = json.loads(path.read_text())
+            return Settings(**{**found, "etcd": tuple(found.get("etcd", ()))})
         except (ValueError, TypeError) as error:
             raise OperatorError(
                 f"{path} is damaged ({error}); `kybern down` clears this cluster away"

@@ -33,7 +33,7 @@ from kybern.cluster import (
 )  # fmt: skip
 from kybern.cluster.layout import Layout, Settings, add_data_dir, write_json
 from kybern.cluster.processes import Process
-from kybern.cluster.topology import Topology, layout_of
+from kybern.cluster.topology import BRIDGE, Topology, layout_of
 from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError
 
@@ -104,6 +104,8 @@ def _decided(args: argparse.Namespace, layout: Layout) -> tuple[Settings, Topolo
         return found, topology
     if not args.nodes:
         return _settings(args), None
+    if Path("/sys/class/net", BRIDGE).exists():
+        raise OperatorError(f"interface {BRIDGE} exists: another cluster of nodes runs here; take it down first")
     topology = Topology.planned(args.nodes, args.control_planes, args.node_subnet)
     return several.home_settings(
         topology, secure_port=args.secure_port, cluster_cidr=args.cluster_cidr, network_mode=args.network_mode

@@ -10,7 +10,8 @@ import pytest
 
 from kybern.__main__ import main
 from kybern.cluster import containerd, doctor, host
-from kybern.cluster.components import components, prepare
+from kybern.cluster.components import components
+from kybern.cluster.credentials import prepare
 from kybern.cluster.layout import Layout, Settings
 from kybern.process.daemon import OperatorError
 
