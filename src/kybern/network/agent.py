@@ -23,7 +23,7 @@ from kybern.process.metrics import Gauge, Histogram
 
 log = logging.getLogger(__name__)
 
-_VERIFY_SECONDS = 10.0
+_VERIFY_SECONDS, _RETRY_SECONDS = 10.0, 2.0
 _PAUSE = 0.1
 """Seconds between two syncs: many Nodes often change together."""
 _CONDITION = "NetworkUnavailable"
@@ -78,7 +78,7 @@ class Agent:
             self._tell()
             await asyncio.sleep(_PAUSE)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_VERIFY_SECONDS):
+                async with asyncio.timeout(_RETRY_SECONDS if self._wrong else _VERIFY_SECONDS):
                     await self._wake.wait()
 
     async def sync(self) -> str | None:

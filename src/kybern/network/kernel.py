@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
@@ -61,15 +62,18 @@ def links() -> list[Link]:
 
 def apply(plan: Plan) -> Outcome:
     """Make the kernel's tables those of the plan. An entry that is refused holds up no other. Raises KernelError if
-    the device can't be had."""
-    with _netlink() as ipr:
-        kernel = _Kernel(ipr)
-        if plan.tunnel:
-            kernel.keep_tunnel(plan.tunnel)
-        outcome = kernel.sync(plan.tables)
+    the kernel can't be asked or the device can't be had; what needs none is in force even so."""
+    with _opened() as kernel:
         if not plan.tunnel:
+            outcome = kernel.sync(plan.tables)
             kernel.drop_tunnel()
-        return outcome
+            return outcome
+        try:
+            kernel.keep_tunnel(plan.tunnel)
+        except KernelError:
+            kernel.sync(Tables({key: hop for key, hop in plan.tables.routes.items() if hop.device != DEVICE}))
+            raise
+        return kernel.sync(plan.tables)
 
 
 def cleanup() -> None:
@@ -79,9 +83,14 @@ def cleanup() -> None:
         raise KernelError("; ".join(outcome.failed))
 
 
-def _netlink() -> Any:
-    # strict_check has the kernel do the filtering of dumps.
-    return IPRoute(strict_check=True)
+@contextmanager
+def _opened() -> Iterator[_Kernel]:
+    try:
+        # strict_check has the kernel do the filtering of dumps.
+        with IPRoute(strict_check=True) as ipr:
+            yield _Kernel(ipr)
+    except NetlinkError as error:
+        raise KernelError(f"rtnetlink: {_reason(error)}") from error
 
 
 class _Kernel:

@@ -9,6 +9,7 @@ the wire. Source: RFC 7348; the kernel's vxlan.rst; flannel's documentation of i
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_network
@@ -23,6 +24,8 @@ MODES = ("auto", "direct", "vxlan")
 
 _OVERHEAD = {4: 50, 6: 70}
 """Bytes of the outer Ethernet, IP, UDP and VXLAN headers, by the outer IP's version."""
+_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+"""Of one machine: the lowest bit of the first octet marks those of groups."""
 _KINDS = ("InternalIP", "ExternalIP")
 
 _V = TypeVar("_V")
@@ -110,14 +113,23 @@ class Options:
 
 
 def peer_of(node: Object) -> Peer:
-    """A Node's part in the network."""
+    """A Node's part in the network. What it says of itself and is malformed is left out: a node may say anything."""
     spec, status, meta = node.get("spec") or {}, node.get("status") or {}, node["metadata"]
     found = spec.get("podCIDRs") or [cidr for cidr in [spec.get("podCIDR")] if cidr]
     given = status.get("addresses") or []
-    addresses = [entry["address"] for kind in _KINDS for entry in given if entry["type"] == kind]
+    named = [entry["address"] for kind in _KINDS for entry in given if entry["type"] == kind]
+    addresses = [address for address in named if _is_address(address)]
     cidrs = tuple(str(ip_network(cidr, strict=False)) for cidr in found)
     mac = (meta.get("annotations") or {}).get(VTEP_MAC, "").lower()
-    return Peer(meta["name"], tuple(dict.fromkeys(addresses)), cidrs, mac)
+    return Peer(meta["name"], tuple(dict.fromkeys(addresses)), cidrs, mac if _MAC.fullmatch(mac) else "")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def mac_of(name: str, vni: int) -> str:
@@ -193,6 +205,8 @@ class _Planner:
             self.lacking.append(f"node {peer.name}: no IPv{self.outer} address to reach {cidr} through")
         elif not peer.mac:
             self.lacking.append(f"node {peer.name}: it has not announced a VXLAN device yet")
+        elif self.forwards.get(peer.mac, address) != address:
+            self.lacking.append(f"node {peer.name}: it announced the MAC of another node, {peer.mac}")
         else:
             gateway = _first(cidr)
             self.routes[cidr] = Hop(gateway, DEVICE)

@@ -24,6 +24,12 @@ def test_two_families_have_a_range_and_a_default_route_each() -> None:
     assert ipam["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
 
 
+def test_pods_packets_may_be_held_to_a_size(tmp_path: Path) -> None:
+    assert "mtu" not in cni.conflist(["10.244.3.0/24"], tmp_path)["plugins"][0]
+    assert cni.write(tmp_path, ["10.244.3.0/24"], tmp_path, 1450)
+    assert json.loads((tmp_path / cni.FILE).read_text())["plugins"][0]["mtu"] == 1450
+
+
 def test_it_is_written_once_and_anew_for_another_range(tmp_path: Path) -> None:
     directory, data = tmp_path / "net.d", tmp_path / "cni"
     assert cni.write(directory, ["10.244.3.0/24"], data)
