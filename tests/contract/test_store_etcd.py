@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from kybern.cluster.pki import Authority, Identity
 from kybern.process.clock import monotonic
 from kybern.store import open_store
 from kybern.store._generated import etcd_pb2 as etcd
-from kybern.store.base import Compacted, Event, Mismatch, Store, StoreUnavailable, TooLarge
+from kybern.store.base import Compacted, Event, KeyExists, Mismatch, Store, StoreUnavailable, TooLarge
 from kybern.store.etcd_client import ALARM, EtcdClient, EtcdFailure, Tls
 from kybern.store.etcd_compaction import Compactor
 from kybern.testing.etcd import EtcdServers, free_ports
@@ -86,6 +87,33 @@ async def test_nothing_acknowledged_is_lost_with_the_leader(tmp_path: Path) -> N
         alone = await open_store(servers.clients[leader])
         assert {entry.key for entry in (await alone.list(PODS)).entries} == stored.keys()
         await alone.close()
+
+
+async def test_a_member_that_freezes_is_left(tmp_path: Path) -> None:
+    async with running(tmp_path, 3) as servers:
+        leader = await servers.leader()
+        order = [servers.clients[leader], *(c for c in servers.clients if c != servers.clients[leader])]
+        store = await open_store(",".join(order))
+        heard, watch = await watching(store)
+        first = await store.create(PODS + "a", b"1")
+        servers.processes[leader].send_signal(signal.SIGSTOP)
+
+        async def written() -> bool:
+            try:
+                await store.create(PODS + "b", b"1")
+            except StoreUnavailable:
+                return False
+            except KeyExists:  # by a try before
+                pass
+            return True
+
+        await eventually(written)
+        second = await store.get(PODS + "b")
+        await until(lambda: len(heard.events) == 2)
+        assert [event.entry for event in heard.events] == [first, second]
+        await watch.progress()
+        servers.processes[leader].send_signal(signal.SIGCONT)
+        await store.close()
 
 
 async def until(condition: object) -> None:

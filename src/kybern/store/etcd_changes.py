@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from kybern.process.clock import monotonic
 from kybern.store._generated import etcd_pb2 as etcd
 from kybern.store.base import Compacted, Entry, Event, StoreError, StoreUnavailable
 from kybern.store.etcd_client import RANGE, EtcdClient, EtcdFailure
@@ -25,6 +26,8 @@ ROOT = "/registry/"
 """What every key of the API server begins with."""
 RETRY = 0.2
 """Seconds before a watch that ended is begun anew."""
+RENEWAL = 2.0
+"""Seconds that a watch gets to be heard of, before it is begun anew because it lags."""
 EVERYTHING = {"key": b"\0", "range_end": b"\0"}
 
 
@@ -139,6 +142,8 @@ class Changes:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         """A heap: the revision waited for, a number that keeps futures from being compared, the future."""
         self._count = 0
+        self._begun = 0.0
+        """When the watch under way began."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -196,12 +201,19 @@ class Changes:
             future.result()
             return True
         future.cancel()
+        self._renew()
         return False
 
     async def catch_up(self, timeout: float = 5.0) -> None:
         """Hear everything that has happened. Raises StoreUnavailable where that takes longer."""
         if not await self.reach(await self._revision(), timeout):
             raise StoreUnavailable(self.problem or f"etcd at {self._client.endpoint}: its watch doesn't keep up")
+
+    def _renew(self) -> None:
+        """Watch anew, of the endpoint in use now: the one that is watched may hang."""
+        if self._task and monotonic() - self._begun > RENEWAL:
+            self._task.cancel()
+            self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
         while True:
@@ -213,6 +225,7 @@ class Changes:
 
     async def _follow(self) -> None:
         """Hear one watch to its end, which is an EtcdFailure, or to where changes are missing."""
+        self._begun = monotonic()
         latest = await latest_revision(self._client)
         if latest < self.seen:
             went_back = f"etcd went back from revision {self.seen} to {latest}: it was restored"

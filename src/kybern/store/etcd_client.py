@@ -39,6 +39,8 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # which the above is nothing without
+    ("grpc.http2.max_pings_without_data", 0),  # a watch may hear nothing for long
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),  # else closed stores share their connections and backoff with new ones
@@ -147,14 +149,16 @@ WATCH = _method("Watch", "Watch", etcd.WatchResponse)
 class EtcdClient:
     """Calls to the endpoints, `http://host:port` or `https://host:port`. Methods raise EtcdFailure."""
 
-    def __init__(self, endpoints: Sequence[str], tls: Tls | None = None) -> None:
-        """Raises StoreUnavailable for endpoints that are none, and files that can't be read."""
+    def __init__(self, endpoints: Sequence[str], tls: Tls | None = None, *, timeout: float = TIMEOUT) -> None:
+        """`timeout` is for calls that don't say. Raises StoreUnavailable for endpoints that are none, and files that
+        can't be read."""
         if not endpoints:
             raise StoreUnavailable("no endpoint of etcd is given; name one, like https://127.0.0.1:2379")
         self._channels = [_channel(endpoint, tls or Tls()) for endpoint in endpoints]
         self.endpoints = [endpoint.rstrip("/") for endpoint in endpoints]
         self._calls: dict[tuple[int, str], Any] = {}
         self._at = 0
+        self._timeout = timeout
         self._closed = False
 
     @property
@@ -168,10 +172,10 @@ class EtcdClient:
         await asyncio.gather(*(channel.close(None) for channel in self._channels))
 
     async def call(
-        self, method: Method, request: Any, *, repeatable: bool = True, timeout: float = TIMEOUT, endpoint: str = ""
+        self, method: Method, request: Any, *, repeatable: bool = True, timeout: float = 0, endpoint: str = ""
     ) -> Any:
         """The answer, of any endpoint or of the one named. `repeatable`: sending the request twice does no harm."""
-        end, attempts = monotonic() + timeout, 0
+        end, attempts = monotonic() + (timeout or self._timeout), 0
         while True:
             at, left = self.endpoints.index(endpoint) if endpoint else self._at, end - monotonic()
             try:

@@ -14,6 +14,8 @@ from kybern.store.base import StoreError
 from kybern.store.etcd_client import EtcdClient, Tls
 from kybern.store.flags import add_endpoint_flags, check_etcd_flags
 
+PATIENCE = 5.0
+"""Seconds for an answer."""
 DEFAULT = "http://127.0.0.1:2379"
 
 
@@ -66,7 +68,8 @@ async def run(args: argparse.Namespace) -> int:
     check_etcd_flags(args)
     action = _ACTIONS[args.area, getattr(args, "action", "")]
     try:
-        client = EtcdClient(args.etcd_servers, Tls(args.etcd_cafile, args.etcd_certfile, args.etcd_keyfile))
+        tls = Tls(args.etcd_cafile, args.etcd_certfile, args.etcd_keyfile)
+        client = EtcdClient(args.etcd_servers, tls, timeout=PATIENCE)
         try:
             await action(client, args)
         finally:

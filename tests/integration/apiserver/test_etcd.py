@@ -171,6 +171,25 @@ async def test_kubectl_works_through_either(pair: Pair) -> None:
     await asyncio.to_thread(use)
 
 
+async def test_servers_outlive_a_restart_of_etcd(pair: Pair) -> None:
+    before = await pair.make(0, "before")
+    watching = pair.session.get(f"{pair.urls[1]}{MAPS}?watch=1&resourceVersion={before['metadata']['resourceVersion']}")
+    async with watching as answer:
+        pair.etcd.kill(0)
+        async with asyncio.timeout(30):
+            while (await pair.session.get(f"{pair.urls[0]}/readyz")).status == 200:
+                await asyncio.sleep(0.05)
+        assert (await pair.ask(0, "GET", f"{MAPS}/before"))[0] == 503
+        pair.etcd.start(0)
+        async with asyncio.timeout(30):
+            while (await pair.session.get(f"{pair.urls[0]}/readyz")).status != 200:
+                await asyncio.sleep(0.05)
+        assert await pair.ask(1, "GET", f"{MAPS}/before") == (200, before)
+        after = await pair.make(0, "after")
+        event = json.loads(await asyncio.wait_for(answer.content.readline(), 30))
+        assert (event["type"], event["object"]) == ("ADDED", after)
+
+
 async def test_what_is_too_large_for_etcd(pair: Pair) -> None:
     # Small enough for the API, but as JSON it is six times as long.
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fat"}, "data": {"a": "\x01" * 400_000}}
