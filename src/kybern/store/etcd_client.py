@@ -265,7 +265,7 @@ def _plain(details: str) -> str:
         if sign in details:
             return f"failed to connect: TLS: {meaning}"
     _, found, reason = details.partition("last error: ")
-    return f"failed to connect: {reason}" if found else details
+    return f"failed to connect: {reason.rpartition('to remote host: ')[2]}" if found else details
 
 
 def _channel(endpoint: str, tls: Tls) -> grpc.aio.Channel:
