@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KYBERN := $(BIN)/kybern
 IMAGES := build/images
-PACKAGES := containerd runc containernetworking-plugins nftables iptables iproute2 conntrack busybox-static catatonit mount
+PACKAGES := containerd runc containernetworking-plugins nftables iptables iproute2 conntrack busybox-static catatonit mount haproxy etcd-server
 TEST_PACKAGES := dnsutils curl hey etcd-server etcd-client
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
