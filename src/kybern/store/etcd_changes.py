@@ -270,7 +270,7 @@ class Changes:
     def _lose_one(self, watch: EtcdWatch, error: StoreError) -> None:
         if not watch.cancelled:
             watch.cancel()
-            watch.on_lost(error)
+            watch.end(error)
 
     # Watches that begin in the past
 

@@ -33,6 +33,14 @@ class Listener:
         except Exception:
             log.exception("A watch of %s failed on an event", self.prefix)
 
+    def end(self, error: StoreError) -> None:
+        """Say that nothing more comes; its mistakes must not keep the others from hearing it."""
+        self.cancelled = True
+        try:
+            self.on_lost(error)
+        except Exception:
+            log.exception("A watch of %s failed on its end", self.prefix)
+
 
 class Watches:
     """The listeners of a store, by prefix."""
@@ -71,8 +79,7 @@ class Watches:
         listeners = [listener for group in self._listeners.values() for listener in group]
         self._listeners.clear()
         for listener in listeners:
-            listener.cancelled = True
-            listener.on_lost(error)
+            listener.end(error)
 
 
 def _prefixes(key: str) -> Iterator[str]:
