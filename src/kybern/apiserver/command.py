@@ -18,7 +18,7 @@ from kybern.apiserver.gates import DEFAULT_ISSUER, GateOptions, Gates
 from kybern.apiserver.kubelets import ADDRESS_TYPES, Kubelets
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.server import Server
-from kybern.process.daemon import OperatorError, run_until_signalled
+from kybern.process.daemon import OperatorError, reason, run_until_signalled
 from kybern.store.base import Store, StoreUnavailable
 from kybern.store.opening import open_store
 
@@ -99,7 +99,7 @@ async def _listen(server: Server, args: argparse.Namespace, context: ssl.SSLCont
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise OperatorError(f"{where} is taken; stop what listens there or choose another --secure-port") from error
-        raise OperatorError(f"can't listen on {where}: {error.strerror or error}; see --bind-address") from error
+        raise OperatorError(f"can't listen on {where}: {reason(error)}; see --bind-address") from error
 
 
 def _kubelets(args: argparse.Namespace) -> Kubelets:

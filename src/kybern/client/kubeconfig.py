@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -86,16 +87,14 @@ def _resolve(document: dict[str, Any], file: Path, context: str) -> ClientConfig
     entry = _named(document, "contexts", "context", chosen, file)
     cluster = _named(document, "clusters", "cluster", entry.get("cluster", ""), file)
     user = _named(document, "users", "user", entry["user"], file) if entry.get("user") else {}
-    if not cluster.get("server"):
-        raise OperatorError(f'{file}: cluster "{entry.get("cluster")}" names no server')
-    token_file = user.get("tokenFile", "")
+    _check_user(user, file)
     return ClientConfig(
-        server=cluster["server"],
+        server=_server(cluster, file),
         ca_data=_data(cluster, "certificate-authority", file),
         cert_data=_data(user, "client-certificate", file),
         key_data=_data(user, "client-key", file),
         token=user.get("token", ""),
-        token_file=str(file.parent / token_file) if token_file else "",
+        token_file=str(file.parent / user["tokenFile"]) if user.get("tokenFile") else "",
         namespace=entry.get("namespace") or "default",
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         server_name=cluster.get("tls-server-name", ""),
@@ -103,11 +102,43 @@ def _resolve(document: dict[str, Any], file: Path, context: str) -> ClientConfig
 
 
 def _named(document: dict[str, Any], section: str, field: str, name: str, file: Path) -> dict[str, Any]:
-    for entry in document.get(section) or ():
+    entries = document.get(section) or []
+    if not isinstance(entries, list):
+        raise OperatorError(f"{file}: {section} is not a list")
+    for entry in entries:
         if isinstance(entry, dict) and entry.get("name") == name:
-            found: dict[str, Any] = entry.get(field) or {}
+            found = entry.get(field) or {}
+            if not isinstance(found, dict):
+                raise OperatorError(f'{file}: {field} "{name}" has no fields')
             return found
-    raise OperatorError(f'{file} has no {field} "{name}"')
+    raise OperatorError(f'{file} has no {field} "{name}"; see its {section}')
+
+
+def _server(cluster: dict[str, Any], file: Path) -> str:
+    server = str(cluster.get("server") or "")
+    try:
+        address = urlsplit(server)
+        good = address.scheme in ("http", "https") and address.hostname and (address.port is None or address.port)
+    except ValueError:
+        good = False
+    if not good:
+        raise OperatorError(f'{file}: the cluster\'s server is "{server}"; write it like https://192.0.2.1:6443')
+    return server
+
+
+def _check_user(user: dict[str, Any], file: Path) -> None:
+    for field in ("exec", "auth-provider"):
+        if field in user:
+            raise OperatorError(f"{file}: {field} can't be used here; give the user a certificate or a token")
+    if _has(user, "client-certificate") and not _has(user, "client-key"):
+        raise OperatorError(f"{file}: the user has a client-certificate but no client-key; add that")
+    token_file = user.get("tokenFile")
+    if token_file and not os.access(file.parent / str(token_file), os.R_OK):
+        raise OperatorError(f"{file}: can't read the user's tokenFile {token_file}; make it, or name another")
+
+
+def _has(entry: dict[str, Any], field: str) -> bool:
+    return bool(entry.get(field) or entry.get(f"{field}-data"))
 
 
 def _data(entry: dict[str, Any], field: str, file: Path) -> bytes:

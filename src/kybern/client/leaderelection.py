@@ -14,6 +14,7 @@ from kybern.api.types import Object
 from kybern.client.rest import Client
 from kybern.client.transport import severity
 from kybern.process.clock import clock, new_uid, random
+from kybern.process.daemon import OperatorError
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ def default_identity() -> str:
 
 
 class LeaderElector:
-    """Durations in seconds. A lease counts from when *this* process last saw it change, so clocks may differ."""
+    """Durations in seconds. A lease counts from when *this* process last saw it change, so clocks may differ. Raises
+    OperatorError for durations that don't go together."""
 
     def __init__(
         self,
@@ -42,6 +44,11 @@ class LeaderElector:
         renew_deadline: float = 10.0,
         retry_period: float = 2.0,
     ) -> None:
+        if not lease_duration > renew_deadline > retry_period * _JITTER > 0:
+            raise OperatorError(
+                f"leader election: the lease ({lease_duration:g}s) must last longer than the renew deadline "
+                f"({renew_deadline:g}s), and that longer than 1.2 retry periods ({retry_period:g}s)"
+            )
         self._leases = client.resource("coordination.k8s.io/v1", "leases")
         self.name, self.namespace = name, namespace
         self.identity = identity or default_identity()

@@ -19,6 +19,7 @@ import aiohttp
 from yarl import URL
 
 from kybern.api.errors import ServiceUnavailable
+from kybern.process.daemon import reason
 
 log = logging.getLogger(__name__)
 
@@ -152,12 +153,12 @@ def _reason(error: BaseException) -> str:
         return f"its certificate is not trusted ({why}); check the CA and the server's name in the kubeconfig"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
-    text = str(error)
+    text = reason(error) if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else str(error)
     if "CERTIFICATE_EXPIRED" in text:
         return "it says that the client certificate has expired; have a new one issued"
     if "ALERT_UNKNOWN_CA" in text or "ALERT_BAD_CERTIFICATE" in text:
         return "it does not trust the client certificate; have one issued by the CA that it knows"
-    return (getattr(error, "strerror", "") or text or type(error).__name__).lower()
+    return text or type(error).__name__
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
 
 from kybern.client import leading
@@ -71,14 +72,18 @@ def options(args: argparse.Namespace) -> Options:
             raise OperatorError(f"--cluster-cidr: {error}") from error
     if args.allocate_node_cidrs and not args.cluster_cidr:
         raise OperatorError("--allocate-node-cidrs needs --cluster-cidr")
-    counts = {
-        name: getattr(args, f"concurrent_{word.replace('-', '_')}_syncs", None) for word, name in _WORKERS.items()
-    }
+    sizes = {4: args.node_cidr_mask_size_ipv4 or args.node_cidr_mask_size, 6: args.node_cidr_mask_size_ipv6}
+    if args.allocate_node_cidrs:
+        _check_sizes(args.cluster_cidr, sizes)
+    counts = {word: getattr(args, f"concurrent_{word.replace('-', '_')}_syncs", None) for word in _WORKERS}
+    for word, count in counts.items():
+        if count is not None and count < 1:
+            raise OperatorError(f"--concurrent-{word}-syncs must be at least 1, but is {count}")
     return Options(
         cluster_cidr=args.cluster_cidr,
         allocate_node_cidrs=args.allocate_node_cidrs,
-        node_cidr_mask_size=args.node_cidr_mask_size_ipv4 or args.node_cidr_mask_size,
-        node_cidr_mask_size_ipv6=args.node_cidr_mask_size_ipv6,
+        node_cidr_mask_size=sizes[4],
+        node_cidr_mask_size_ipv6=sizes[6],
         root_ca=_read(args.root_ca_file, "--root-ca-file"),
         cluster_signing=signing_flags.signers(args),
         cluster_signing_duration=args.cluster_signing_duration,
@@ -91,14 +96,27 @@ def options(args: argparse.Namespace) -> Options:
         large_cluster_size_threshold=args.large_cluster_size_threshold,
         terminated_pod_gc_threshold=args.terminated_pod_gc_threshold,
         max_endpoints_per_slice=args.max_endpoints_per_slice,
-        workers={name: count for name, count in counts.items() if count},
+        workers={_WORKERS[word]: count for word, count in counts.items() if count},
     )
+
+
+def _check_sizes(cidrs: str, sizes: Mapping[int, int]) -> None:
+    """Whether nodes' ranges fit into the cluster's, and at most 65536 of them, by IP version."""
+    for cidr in filter(None, cidrs.split(",")):
+        network = ipaddress.ip_network(cidr, strict=False)
+        size, most = sizes[network.version], min(network.max_prefixlen, network.prefixlen + 16)
+        if not network.prefixlen <= size <= most:
+            said = f"a node's range in {cidr} can be from /{network.prefixlen} to /{most}, not /{size}"
+            raise OperatorError(f"{said}; see --node-cidr-mask-size")
 
 
 def _read(path: str | None, flag: str) -> str:
     if not path:
         return ""
     try:
-        return Path(path).read_text()
-    except OSError as error:
-        raise OperatorError(f"{flag}: {error}") from error
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"can't read {flag} {path}: {error}") from error
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise OperatorError(f"{flag} {path} has no certificate in PEM form")
+    return text

@@ -19,7 +19,7 @@ import dns.rrset
 from kybern.dns.forward import Forwarder
 from kybern.dns.records import TTL, Answer, Record, Records
 from kybern.process.clock import random
-from kybern.process.daemon import OperatorError
+from kybern.process.daemon import OperatorError, reason
 
 log = logging.getLogger(__name__)
 
@@ -195,5 +195,5 @@ async def listen(resolver: Resolver, address: str, port: int) -> Server:
         bound = int(tcp.sockets[0].getsockname()[1])
         udp, _ = await loop.create_datagram_endpoint(lambda: _UDP(resolver), local_addr=(address, bound))
     except OSError as error:
-        raise OperatorError(f"can't serve DNS on {address}:{port}: {error.strerror}; choose another --port") from error
+        raise OperatorError(f"can't serve DNS on {address}:{port}: {reason(error)}; choose another --port") from error
     return Server(udp, tcp, bound)

@@ -84,8 +84,7 @@ class Node:
             except APIError as error:
                 if str(error) != said:
                     said = str(error)
-                    level = min(severity(error), logging.INFO)
-                    log.log(level, "node %s is not registered yet: %s", self._config.node_name, said)
+                    log.info("node %s is not registered yet: %s", self._config.node_name, said)
                 await asyncio.sleep(EAGER if attempt < EAGER_TRIES else PATIENT)
 
     async def _find(self) -> Object:

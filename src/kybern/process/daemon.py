@@ -71,13 +71,22 @@ def launch(run: Callable[[argparse.Namespace], Awaitable[int | None]], args: arg
     except OperatorError as error:
         said = str(error)
     except OSError as error:
-        if (said := refusal(error)) is None:
+        refused = refusal(error)
+        if refused is None:
             raise
+        said = refused
         log.debug("where it happened", exc_info=error)
     except KeyboardInterrupt:
         return 130
     sys.stderr.write(f"kybern: {' '.join(said.split())}\n")
     return 1
+
+
+def reason(error: OSError) -> str:
+    """In a few words, without the numbers that the loop and the sockets put before them."""
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error.strerror or error)
 
 
 def refusal(error: OSError) -> str | None:

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 
 from kybern.process import metrics
-from kybern.process.daemon import OperatorError
+from kybern.process.daemon import OperatorError, reason
 
 Check = Callable[[], "str | Awaitable[str | None] | None"]
 """Gives None while well, else what is wrong."""
@@ -82,4 +82,5 @@ async def serve_health(
     try:
         return HealthServer(await asyncio.start_server(serve, host, port, ssl=ssl))
     except OSError as error:
-        raise OperatorError(f"can't listen on {host}:{port} for health checks: {error}; choose another port") from error
+        said = f"can't listen on {host}:{port} for health checks: {reason(error)}; choose another port"
+        raise OperatorError(said) from error

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from kybern.api.types import Object
 from kybern.process import metrics
 from kybern.process.clock import clock, monotonic
-from kybern.process.daemon import OperatorError
+from kybern.process.daemon import OperatorError, reason
 from kybern.process.health import HealthServer, respond
 from kybern.proxy.base import ServiceName
 
@@ -145,4 +145,4 @@ async def serve(host: str, port: int, answer: Callable[[str], Awaitable[Answer]]
     try:
         return HealthServer(await asyncio.start_server(talk, host, port))
     except OSError as error:
-        raise OperatorError(f"can't listen on {host}:{port}: {error}; choose another address or port") from error
+        raise OperatorError(f"can't listen on {host}:{port}: {reason(error)}; choose another address") from error

@@ -123,7 +123,7 @@ def load(path: str) -> Configuration:
     """Read a configuration file. Raises OperatorError naming the field that is wrong."""
     try:
         data = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise OperatorError(f"can't read --config {path}: {' '.join(str(error).split())}") from error
     return parse(data, path)
 
@@ -142,13 +142,20 @@ def parse(data: Any, path: str = "configuration") -> Configuration:
     if election.get("resourceLock") not in (None, "leases"):
         raise OperatorError(f"{path}: leaderElection.resourceLock can only be leases")
     return Configuration(
-        profiles=data.get("profiles") or [{}],
+        profiles=_entries(data.get("profiles"), f"{path}: profiles") or [{}],
         kubeconfig=connection.get("kubeconfig", ""),
         leader_elect=election.get("leaderElect"),
         lease={**LEASE, **_lease(election, path)},
-        initial_backoff=float(data.get("podInitialBackoffSeconds") or INITIAL_BACKOFF),
-        max_backoff=float(data.get("podMaxBackoffSeconds") or MAX_BACKOFF),
+        initial_backoff=_number(data, "podInitialBackoffSeconds", INITIAL_BACKOFF, path),
+        max_backoff=_number(data, "podMaxBackoffSeconds", MAX_BACKOFF, path),
     )
+
+
+def _number(data: Object, name: str, default: float, path: str) -> float:
+    try:
+        return float(data.get(name) or default)
+    except (TypeError, ValueError) as error:
+        raise OperatorError(f"{path}: {name}: {data[name]!r} is not a number") from error
 
 
 def _lease(election: Object, path: str) -> dict[str, Any]:
@@ -178,10 +185,13 @@ def build(configuration: Configuration, handle: fw.Handle) -> dict[str, Profile]
         _only(data, where, "schedulerName", "plugins", "pluginConfig", "percentageOfNodesToScore")
         _check_percentage(data, where)
         points = _points(data.get("plugins") or {}, classes, where)
-        arguments = {entry["name"]: entry.get("args") or {} for entry in data.get("pluginConfig") or ()}
+        configured = _entries(data.get("pluginConfig"), f"{where}: pluginConfig")
+        arguments = {entry.get("name", ""): entry.get("args") or {} for entry in configured}
         enabled = dict.fromkeys(name for point in points.values() for name in point)
         if strangers := arguments.keys() - classes.keys():
-            raise OperatorError(f"{where}: pluginConfig names unknown plugin {sorted(strangers)[0]}")
+            raise OperatorError(f"{where}: pluginConfig names unknown plugin {min(map(str, strangers))}")
+        for plugin, given in arguments.items():
+            _check_section(given, f"{where}: args of {plugin}")
         plugins = {plugin: classes[plugin](handle, arguments.get(plugin, {})) for plugin in enabled}
         if len(points["queueSort"]) != 1:
             raise OperatorError(f"{where}: exactly one queueSort plugin must be enabled")
@@ -215,15 +225,15 @@ def _changed(
     protocol: type | None = None,
 ) -> dict[str, int]:
     _only(change, where, "enabled", "disabled")
-    disabled = {entry["name"] for entry in change.get("disabled") or ()}
+    disabled = {entry.get("name", "") for entry in _entries(change.get("disabled"), f"{where}.disabled")}
     result = {} if "*" in disabled else {name: weight for name, weight in base.items() if name not in disabled}
-    for entry in change.get("enabled") or ():
+    for entry in _entries(change.get("enabled"), f"{where}.enabled"):
         name = entry.get("name", "")
         if name not in classes:
             raise OperatorError(f"{where}: unknown plugin {name}; there are {', '.join(sorted(classes))}")
         if protocol and not _implements(classes[name], protocol):
             raise OperatorError(f"{where}: plugin {name} does not implement this extension point")
-        result[name] = int(entry.get("weight") or base.get(name) or 1)
+        result[name] = int(_number(entry, "weight", base.get(name) or 1, where))
     return result
 
 
@@ -231,6 +241,20 @@ def _implements(cls: type[fw.Plugin], protocol: type) -> bool:
     return all(hasattr(cls, method) for method in vars(protocol) if not method.startswith("_"))
 
 
+def _entries(data: Any, where: str) -> list[Object]:
+    if not isinstance(data or [], list):
+        raise OperatorError(f"{where} is not a list")
+    for entry in data or ():
+        _check_section(entry, f"an entry of {where}")
+    return data or []
+
+
+def _check_section(data: Any, where: str) -> None:
+    if not isinstance(data, dict):
+        raise OperatorError(f"{where} should have fields, but is {data!r}")
+
+
 def _only(data: Mapping[str, Any], where: str, *known: str) -> None:
+    _check_section(data, where)
     if unknown := sorted(data.keys() - set(known)):
         raise OperatorError(_UNKNOWN.format(path=where, name=unknown[0]))

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote
 import httptools
 
 from kybern.kubelet.http.message import Answer, Request, Response, Upgrade
-from kybern.process.daemon import OperatorError
+from kybern.process.daemon import OperatorError, reason
 from kybern.streaming.pipes import CHUNK, Reader
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class Listener:
         try:
             self._server = await asyncio.start_server(self._serve, host, port, ssl=tls)
         except OSError as error:
-            why = f"can't listen on {host}:{port}: {error}; choose another --address or --port"
+            why = f"can't listen on {host}:{port}: {reason(error)}; choose another --address or --port"
             raise OperatorError(why) from error
         return int(self._server.sockets[0].getsockname()[1])
 
