@@ -21,19 +21,48 @@ from kybern.store.base import (
     StoreUnavailable,
     Watch,
 )
+from kybern.store.encryption import PLAIN, AesGcm, Cipher, KeyAway
+from kybern.store.encryption_store import EncryptedStore
 from kybern.testing.etcd import EtcdServers
 
 PODS = "/registry/pods/"
 
 
-@pytest.fixture(params=["memory", "sqlite", "etcd"])
+class DistantKeys:
+    """A cipher that reverses bytes; the key for each value has to be fetched before it can be opened."""
+
+    def __init__(self) -> None:
+        self.known: set[bytes] = set()
+
+    def seal(self, value: bytes, context: bytes) -> bytes:
+        return b"k8s:enc:" + value[::-1]
+
+    def open(self, value: bytes, context: bytes) -> tuple[bytes, bool]:
+        if value not in self.known:
+            raise KeyAway(lambda: self.fetch(value))
+        self.known.remove(value)
+        return value[len(b"k8s:enc:") :][::-1], False
+
+    async def fetch(self, value: bytes) -> None:
+        await asyncio.sleep(0)
+        self.known.add(value)
+
+
+def above(opened: Store, kind: str) -> Store:
+    """The store that the test sees, over the one that keeps."""
+    ciphers: dict[str, Cipher] = {"encrypted": AesGcm(bytes(32)), "distant": DistantKeys(), "unlisted": PLAIN}
+    return EncryptedStore(opened, lambda key: ciphers[kind]) if kind in ciphers else opened
+
+
+@pytest.fixture(params=["memory", "sqlite", "etcd", "encrypted", "distant", "unlisted"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     servers = EtcdServers(tmp_path, flags=["--max-request-bytes=8388608"])
     if request.param == "etcd":
         await servers.start_all()
-    locations = {"memory": "memory", "sqlite": str(tmp_path / "store.db"), "etcd": servers.location}
+    file = str(tmp_path / "store.db")
+    locations = {"sqlite": file, "encrypted": file, "etcd": servers.location}
     try:
-        opened = await open_store(locations[request.param])
+        opened = above(await open_store(locations.get(request.param, "memory")), request.param)
         yield opened
         await opened.close()
     finally:

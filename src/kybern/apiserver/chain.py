@@ -21,7 +21,7 @@ from kybern.apiserver.authn import impersonation
 from kybern.apiserver.authz.base import require
 from kybern.apiserver.request import ANONYMOUS, Request, Response, UserInfo, status_response
 from kybern.process.clock import monotonic, new_uid
-from kybern.store.base import StoreUnavailable, TooLarge
+from kybern.store.base import StoreUnavailable, TooLarge, Untransformable
 
 LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
 """Subresources that take as long as they take: not counted as requests in flight, like watches."""
@@ -68,13 +68,19 @@ async def _answer(app: App, request: Request) -> Response:
         response = status_response(ServiceUnavailable(str(error)))
     except TooLarge as error:
         response = status_response(Unclassified(str(error)))
+    except Untransformable as error:
+        response = status_response(_internal(str(error)))
     except Exception:
         log.exception("%s %s", request.method, request.path)
-        response = status_response(InternalError("Internal error occurred: the server's log has more"))
+        response = status_response(_internal("the server's log has more"))
     if request.warnings:
         response.headers += [("warning", warning(text)) for text in dict.fromkeys(request.warnings)]
     response.headers.append(("audit-id", request.headers.get("audit-id") or new_uid()))
     return response
+
+
+def _internal(what: str) -> InternalError:
+    return InternalError(f"Internal error occurred: {what}", details={"causes": [{"message": what}]})
 
 
 async def authenticate(app: App, request: Request) -> UserInfo:

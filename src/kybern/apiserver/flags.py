@@ -40,6 +40,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_etcd_flags(parser)
     add("--etcd-compaction-interval", default="5m0s", metavar="DURATION",
         help="how often history in etcd is forgotten; 0 leaves that to others")  # fmt: skip
+    _add_encryption_flags(add)
     _add_identity_flags(add)
     _add_policy_flags(add)
     _add_kubelet_flags(add)
@@ -51,6 +52,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--shutdown-grace", type=float, default=5.0, metavar="SECONDS", help="how long running requests may take to end"
     )
+
+
+def _add_encryption_flags(add: Add) -> None:
+    add("--encryption-provider-config", type=Path, default=None, metavar="FILE",
+        help="EncryptionConfiguration that says what is stored encrypted, and by which keys")  # fmt: skip
+    add("--encryption-provider-config-automatic-reload", type=boolean, default=False, nargs="?", const=True,
+        help="follow changes of that file without a restart")  # fmt: skip
 
 
 def _add_identity_flags(add: Add) -> None:
@@ -132,6 +140,10 @@ def check(args: argparse.Namespace) -> None:
         raise OperatorError(f"--secure-port {args.secure_port} is no port")
     if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
         raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
+    if args.encryption_provider_config_automatic_reload and not args.encryption_provider_config:
+        raise OperatorError(
+            "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config"
+        )
 
 
 def _check_address(flag: str, text: str) -> None:

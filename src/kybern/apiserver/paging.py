@@ -18,7 +18,7 @@ from kybern.apiserver import revisions
 from kybern.apiserver.request import Request
 from kybern.apiserver.selection import Selection
 from kybern.apiserver.watch_cache import Item, WatchCache
-from kybern.store.base import Compacted, FutureRevision, Store
+from kybern.store.base import Compacted, FutureRevision, Store, Unreadable, Untransformable
 
 _TOKEN_VERSION = "meta.k8s.io/v1"
 _TOO_OLD = (
@@ -114,8 +114,10 @@ def _decode_token(token: str) -> tuple[int, str]:
 
 
 async def page(store: Store, cache: WatchCache, selection: Selection, namespace: str, asked: Options) -> Page:
-    """The part of the list that is asked for. Raises Expired, Timeout (from the future)."""
+    """The part of the list that is asked for. Raises Expired, Timeout (from the future), Untransformable."""
     start = f"{cache.prefix}{asked.start}" if asked.start else ""
+    if cache.unreadable:
+        await cache.check_readable(cache.resource.prefix(namespace))
     current = cache.revision
     if asked.revision > current:
         raise revisions.too_large(asked.revision, current)
@@ -143,6 +145,9 @@ async def _past(store: Store, cache: WatchCache, namespace: str, start: str, rev
         raise _Continuable(_encode_token(-1, start[len(cache.prefix) :])) from None
     except FutureRevision as error:
         raise revisions.too_large(revision, error.current) from None
+    for entry in listed.entries:
+        if isinstance(entry.value, Unreadable):
+            raise Untransformable(f'unable to transform key "{entry.key}": {entry.value.problem}')
     return [Item(entry.key, entry.value, entry.mod_revision) for entry in listed.entries]
 
 

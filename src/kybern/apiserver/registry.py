@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from kybern.api import meta
@@ -20,7 +20,7 @@ from kybern.apiserver.codec import decode, encode
 from kybern.apiserver.hooks import Hooks
 from kybern.apiserver.leases import Leases
 from kybern.apiserver.watch_cache import CacheLister, Item, WatchCache
-from kybern.store.base import Entry, KeyExists, Mismatch, Store, StoreError
+from kybern.store.base import Entry, KeyExists, Mismatch, Store, StoreError, Untransformable
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,13 @@ class Lister(Protocol):
 
 
 class Registry:
-    """Scheme, store and one watch cache per resource in use."""
+    """Scheme, store and one watch cache per resource in use. `outdated` says of a key whether its value should be
+    written again though it is the same: it is encrypted as it wouldn't be today."""
 
-    def __init__(self, scheme: Scheme, store: Store) -> None:
+    def __init__(
+        self, scheme: Scheme, store: Store, *, outdated: Callable[[str], Awaitable[bool]] | None = None
+    ) -> None:
+        self.outdated = outdated
         self.scheme = scheme
         self.store = store
         self.caches: dict[str, WatchCache] = {}
@@ -102,11 +106,17 @@ class Registry:
             log.warning("reading %s: %s", cache.prefix, error)
 
     async def item(self, resource: Resource, namespace: str, name: str, *, any_age: bool = False) -> Item:
-        """What is stored; what was stored a moment ago will do for `any_age`. Raises NotFound, StoreUnavailable."""
+        """What is stored; what was stored a moment ago will do for `any_age`. Raises NotFound,
+        Untransformable, StoreUnavailable."""
         cache = await self.ready(resource)
         if not any_age:
             await cache.fresh()
-        found = cache.items.get(resource.key(namespace, name))
+        key = resource.key(namespace, name)
+        found = cache.items.get(key)
+        if found is None and key in cache.unreadable:
+            if problem := await cache.readable(key):
+                raise Untransformable(problem)
+            found = cache.items.get(key)
         if found is None:
             raise NotFound.of(resource.plural, resource.group, name)
         return found
@@ -134,7 +144,7 @@ class Registry:
     async def replace(self, resource: Resource, item: Item, obj: Object) -> Entry:
         """Store a changed object over `item`; nothing is written if nothing changed. Raises store.base.Mismatch."""
         value = encode(obj)
-        if value == item.value:
+        if value == item.value and not (self.outdated and await self.outdated(item.key)):
             return Entry(item.key, item.value, 0, item.revision)
         cache = self.cache(resource)
         lease = await self._leases.lease(resource.time_to_live) if resource.time_to_live else 0

@@ -17,7 +17,7 @@ from kybern.api.errors import Expired
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.codec import codec_of, decode
-from kybern.store.base import Event, Store, StoreError, Watch
+from kybern.store.base import Event, Store, StoreError, Unreadable, Untransformable, Watch
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ class WatchCache:
         self.ring: deque[Change] = deque()
         self.hints: dict[int, Object] = {}
         """id(bytes) -> object, left by the writer while it writes, so that labels need not be decoded again."""
+        self.unreadable: dict[str, str] = {}
+        """Keys whose values can't be decrypted, and why; they aren't among the items."""
         self.running = False
         self._ring_bytes = 0
         self._keys: list[str] = []
@@ -103,8 +105,10 @@ class WatchCache:
                 return
             page = await self._store.list(self.prefix)
             before = self.items
-            self.items = {entry.key: Item(entry.key, entry.value, entry.mod_revision) for entry in page.entries}
-            self._keys = [entry.key for entry in page.entries]
+            self.unreadable = {e.key: e.value.problem for e in page.entries if isinstance(e.value, Unreadable)}
+            entries = [e for e in page.entries if e.key not in self.unreadable] if self.unreadable else page.entries
+            self.items = {entry.key: Item(entry.key, entry.value, entry.mod_revision) for entry in entries}
+            self._keys = [entry.key for entry in entries]
             self._tell_difference(before, page.revision)
             self.ring.clear()
             self._ring_bytes = 0
@@ -119,6 +123,23 @@ class WatchCache:
         """Return once this holds all that any server of the cluster has acknowledged. Raises StoreUnavailable."""
         if self._watch is not None:
             await self._watch.progress()
+
+    async def readable(self, key: str) -> str:
+        """Why the value of a key, which was unreadable, is so still. If it isn't, all is read anew and the answer is
+        empty. Raises StoreUnavailable."""
+        entry = await self._store.get(key)
+        if entry is not None and isinstance(entry.value, Unreadable):
+            return entry.value.problem
+        if key in self.unreadable:
+            self.stop()
+            await self.start()
+        return ""
+
+    async def check_readable(self, prefix: str) -> None:
+        """Raises Untransformable where a value below the prefix can't be decrypted."""
+        for key in sorted(self.unreadable):
+            if key.startswith(prefix) and (problem := await self.readable(key)):
+                raise Untransformable(f'unable to transform key "{key}": {problem}')
 
     def stop(self) -> None:
         """Stop following the store; watches end."""
@@ -161,8 +182,16 @@ class WatchCache:
     def _on_events(self, events: Sequence[Event]) -> None:
         for event in events:
             entry = event.entry
-            item = Item(entry.key, entry.value, entry.mod_revision)
             previous = self.items.get(entry.key)
+            item = Item(entry.key, entry.value, entry.mod_revision)
+            if type(entry.value) is Unreadable:
+                if not event.deleted:
+                    self._hide(item, previous, entry.value.problem)
+                    continue
+                if previous is not None:
+                    item.value = previous.value
+            if self.unreadable and self.unreadable.pop(entry.key, None) is not None and event.deleted:
+                continue
             if event.deleted:
                 self._forget(item, previous)
             else:
@@ -191,6 +220,22 @@ class WatchCache:
         del self.items[item.key]
         del self._keys[bisect_left(self._keys, item.key)]
         item.labels, item.fields = previous.labels, previous.fields
+
+    def _hide(self, item: Item, previous: Item | None, problem: str) -> None:
+        """A value came that can't be read: watches end, and who starts over is told so; for indexes it is gone."""
+        self.unreadable[item.key] = problem
+        self.ring.clear()
+        self._ring_bytes = 0
+        self.oldest = self.last = item.revision
+        self.version += 1
+        for listener in tuple(self.listeners):
+            listener.on_lost()
+        if previous is None:
+            return
+        item.value = previous.value
+        self._forget(item, previous)
+        for listener in tuple(self.listeners):
+            listener.on_change(Change(True, item, previous))
 
     def _remember(self, change: Change) -> None:
         self.ring.append(change)

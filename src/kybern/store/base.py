@@ -90,6 +90,23 @@ class StoreUnavailable(StoreError):
     """The store can't answer or can't make a write durable; the message says why and what to do."""
 
 
+class Untransformable(StoreError):
+    """A value can't be encrypted or decrypted just now; the message is upstream's."""
+
+
+class Unreadable(bytes):
+    """In place of a value that can't be decrypted: the bytes as stored, and in `problem` why. Any value that a store
+    gives may be one, if the store decrypts."""
+
+    problem: str
+
+    @classmethod
+    def because(cls, value: bytes, problem: str) -> Unreadable:
+        made = cls(value)
+        made.problem = problem
+        return made
+
+
 class Watch(Protocol):
     """A running watch."""
 

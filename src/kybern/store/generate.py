@@ -1,4 +1,4 @@
-"""Regenerate _generated/etcd_pb2.py from etcd.proto: `python -m kybern.store.generate` (needs grpcio-tools)."""
+"""Regenerate what is in _generated from the .proto files: `python -m kybern.store.generate` (needs grpcio-tools)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ def main() -> int:
 
     here = Path(__file__).parent
     out = here / "_generated"
-    return int(
-        protoc.main(["protoc", f"-I{here}", f"--python_out={out}", f"--pyi_out={out}", str(here / "etcd.proto")])
-    )
+    files = [str(path) for path in sorted(here.glob("*.proto"))]
+    return int(protoc.main(["protoc", f"-I{here}", f"--python_out={out}", f"--pyi_out={out}", *files]))
 
 
 if __name__ == "__main__":

@@ -31,12 +31,14 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     cache = await app.registry.ready(resource)
     if not text or wanted > cache.revision:
         await cache.fresh()
+    namespace = request.info.namespace if resource.namespaced else ""
+    if cache.unreadable:
+        await cache.check_readable(resource.prefix(namespace))
     chosen = selection(request, resource, cache)
     view = View(codec_of(resource, request.info.version), shape, include)
     # Without a revision a watch begins with the state, and says where that ends, unless it declines that.
     asked = request.arg("sendInitialEvents")
     from_state = request.flag("sendInitialEvents") or (not wanted and not asked)
-    namespace = request.info.namespace if resource.namespaced else ""
     try:
         if wanted > cache.revision:
             raise revisions.too_large(wanted, cache.revision)
