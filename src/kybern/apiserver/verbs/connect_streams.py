@@ -8,10 +8,9 @@ Source: KEP-4006; API reference, Pod v1, connect operations.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from urllib.parse import quote, urlencode
 
 from kybern.api.errors import BadRequest, Forbidden, InternalError
@@ -21,13 +20,12 @@ from kybern.apiserver.app import App
 from kybern.apiserver.kubelets import dialling, kubelet_url, kubelets_of, unreachable
 from kybern.apiserver.request import Request, Response, Upgrade
 from kybern.apiserver.verbs.connect_pod import container_of, pod_of, require_node
-from kybern.streaming import channels, exit_status, port_forward, remote_command, tunnel, websocket
+from kybern.streaming import channels, exit_status, port_forward, relay, remote_command, tunnel, websocket
 from kybern.streaming.client import UpgradeRefused
 from kybern.streaming.client import upgrade as ask_upgrade
 from kybern.streaming.pipes import Reader, Writer
 from kybern.streaming.port_forward import Forwarded, Forwarder
 from kybern.streaming.remote_command import Options, Session
-from kybern.streaming.streams import Stream, pump, read_all
 from kybern.streaming.websocket import Pipe, WebSocket
 
 log = logging.getLogger(__name__)
@@ -81,7 +79,7 @@ async def _command(
 
     async def translate(reader: Reader, writer: Writer) -> None:
         async with remote_command.serve_websocket(reader, writer, options, protocol) as client:
-            await _until_gone(client.closed, lambda: _run_remotely(app, url, options, client))
+            await relay.until_gone(client.closed, lambda: _run_remotely(app, url, options, client))
 
     return Upgrade(translate, headers)
 
@@ -135,7 +133,7 @@ async def _run_remotely(app: App, url: str, options: Options, client: Session) -
         reader, writer, answered = await ask_upgrade(url, kubelets_of(app).ssl, remote_command.SPDY_PROTOCOLS)
         protocol = answered.get("x-stream-protocol-version", channels.V1)
         async with remote_command.connect_spdy(reader, writer, options, protocol) as remote:
-            status = await _translate(client, remote)
+            status = await relay.command(client, remote)
     except UpgradeRefused as refused:
         status = _failure(str(refused))
     except (OSError, ssl.SSLError) as error:
@@ -145,39 +143,6 @@ async def _run_remotely(app: App, url: str, options: Options, client: Session) -
 
 def _failure(why: str) -> exit_status.Status:
     return InternalError(f"Internal error occurred: {why}").status()
-
-
-async def _translate(client: Session, remote: Session) -> exit_status.Status:
-    """Move everything both ways until the command is over and its output delivered. Gives its status."""
-    inputs = [
-        asyncio.ensure_future(_quietly(pump(source, target)))
-        for source, target in ((client.stdin, remote.stdin), (client.resize, remote.resize))
-        if source is not None and target is not None
-    ]
-    try:
-        outputs = [
-            _deliver(source, target)
-            for source, target in ((remote.stdout, client.stdout), (remote.stderr, client.stderr))
-            if source is not None and target is not None
-        ]
-        await asyncio.gather(*outputs)
-        return exit_status.decode(await read_all(remote.error))
-    finally:
-        for task in inputs:
-            task.cancel()
-        await asyncio.gather(*inputs, return_exceptions=True)
-
-
-async def _deliver(source: Stream, target: Stream) -> None:
-    """Move output; the end of one stream says nothing yet to the client."""
-    while data := await source.read():
-        await target.write(data)
-
-
-async def _quietly(work: Awaitable[None]) -> None:
-    """Input that can't be delivered any more is no error: the command may have ended without reading it."""
-    with contextlib.suppress(ConnectionError):
-        await work
 
 
 async def _forward_channels(app: App, url: str, pairs: list[Forwarded], closed: asyncio.Event) -> None:
@@ -190,27 +155,4 @@ async def _forward_channels(app: App, url: str, pairs: list[Forwarded], closed: 
             await pair.fail(why)
         return
     async with Forwarder(reader, writer, client=True) as forwarder:
-
-        async def forward(near: Forwarded) -> None:
-            far = await forwarder.open(near.port)
-            moves = (pump(near.data, far.data), pump(far.data, near.data), _deliver(far.error, near.error))
-            await asyncio.gather(*(_quietly(move) for move in moves))
-
-        async def forward_all() -> None:
-            await asyncio.gather(*(forward(pair) for pair in pairs))
-
-        await _until_gone(closed, forward_all)
-
-
-async def _until_gone(gone: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
-    """Do the work; give it up when the client is gone."""
-    working, leaving = asyncio.ensure_future(work()), asyncio.ensure_future(gone.wait())
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        leaving.cancel()
-        done = working.done()
-        working.cancel()
-        (result,) = await asyncio.gather(working, return_exceptions=True)
-        if done and isinstance(result, Exception) and not isinstance(result, ConnectionError):
-            raise result
+        await relay.until_gone(closed, lambda: relay.ports(pairs, forwarder))
