@@ -124,6 +124,7 @@ def _controller_flags(layout: Layout, settings: Settings) -> list[str]:
         _as(layout, "controller-manager"),
         _elect(settings),
         "--bind-address=127.0.0.1",
+        *_serving(layout, "controller-manager"),
         "--allocate-node-cidrs=true",
         f"--cluster-cidr={settings.cluster_cidr}",
         f"--root-ca-file={pki}/ca.crt",
@@ -134,7 +135,13 @@ def _controller_flags(layout: Layout, settings: Settings) -> list[str]:
 
 
 def _scheduler_flags(layout: Layout, settings: Settings) -> list[str]:
-    return [_as(layout, "scheduler"), _elect(settings), "--bind-address=127.0.0.1", "--v=2"]
+    served = _serving(layout, "scheduler")
+    return [_as(layout, "scheduler"), _elect(settings), "--bind-address=127.0.0.1", *served, "--v=2"]
+
+
+def _serving(layout: Layout, name: str) -> list[str]:
+    """Health and metrics over TLS."""
+    return [f"--tls-cert-file={layout.pki}/{name}.crt", f"--tls-private-key-file={layout.pki}/{name}.key"]
 
 
 def _elect(settings: Settings) -> str:

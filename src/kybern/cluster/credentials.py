@@ -59,6 +59,9 @@ def _control_plane(layout: Layout, settings: Settings, home: Layout, authority: 
     addresses = (settings.node_ip, "127.0.0.1", kubernetes_ip, settings.endpoint.rpartition(":")[0])
     names = tuple(dict.fromkeys((*named, *addresses)))
     authority.issue("apiserver", Identity("kube-apiserver", names=names, client=False), layout.pki)
+    local = (settings.node_name, settings.node_ip, "localhost", "127.0.0.1")
+    for name in ("controller-manager", "scheduler"):
+        authority.issue(name, Identity(f"kube-{name}", names=local, client=False), layout.pki)
     kubelets = Identity("kube-apiserver-kubelet-client", ("system:masters",))
     authority.issue("apiserver-kubelet-client", kubelets, layout.pki)
     signing_key(home.pki)
