@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kybern.process.daemon import OperatorError
+from kybern.process.flags import port
 from kybern.store.flags import add_etcd_flags, check_etcd_flags
 
 Add = Callable[..., Any]
@@ -34,7 +35,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data-dir", type=Path, default=Path("/var/lib/kybern"), metavar="DIR",
         help="where store.db is without etcd, and the certificate and keys made where none are given")  # fmt: skip
-    add("--secure-port", type=int, default=6443, metavar="PORT", help="port to serve HTTPS on")
+    add("--secure-port", type=port, default=6443, metavar="PORT", help="port to serve HTTPS on")
     add("--bind-address", default="0.0.0.0", metavar="ADDRESS", help="address to listen on")
     add("--advertise-address", default="", metavar="ADDRESS", help="address under which the cluster finds this server")
     add_etcd_flags(parser)
@@ -136,8 +137,6 @@ def check(args: argparse.Namespace) -> None:
         raise OperatorError("--service-account-issuer is empty; write an URL like https://kubernetes.default.svc")
     check_etcd_flags(args)
     seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
-    if not 0 <= args.secure_port < 65536:
-        raise OperatorError(f"--secure-port {args.secure_port} is no port")
     if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
         raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
     if args.encryption_provider_config_automatic_reload and not args.encryption_provider_config:

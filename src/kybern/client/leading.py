@@ -9,6 +9,7 @@ from kybern.client.leaderelection import LeaderElector, LeadershipLost
 from kybern.client.rest import Client
 from kybern.process.daemon import OperatorError, run_until_signalled
 from kybern.process.flags import boolean, duration, server_tls
+from kybern.process.flags import port as port_number
 from kybern.process.health import Check, serve_health
 
 
@@ -16,7 +17,7 @@ def add_flags(parser: argparse.ArgumentParser, *, component: str, port: int) -> 
     """`component` is the lease's name; `port` where health is told by default."""
     add = parser.add_argument
     add("--bind-address", default="127.0.0.1", help="where /healthz, /readyz and /metrics answer")
-    add("--secure-port", type=int, default=port, help="their port; 0 for none")
+    add("--secure-port", type=port_number, default=port, help="their port; 0 for none")
     add("--tls-cert-file", metavar="FILE", help="serve them over TLS")
     add("--tls-private-key-file", metavar="FILE")
     switch(parser, "--leader-elect", True, "work only while holding the lease")

@@ -166,7 +166,8 @@ def image_names(socket: Path, patience: float = 30.0) -> set[str]:
     began = monotonic()
     while (done := ctr(socket, "images", "list", "--quiet")).returncode:
         if monotonic() - began > patience:
-            raise OperatorError(f"containerd does not answer at {socket}; its log says why")
+            said = "`kybern up` starts it, its log says why it ended"
+            raise OperatorError(f"containerd does not answer at {socket}; {said}")
         time.sleep(0.05)
     return set(done.stdout.split())
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from kybern.cluster import containerd
 from kybern.cluster.layout import Layout, Settings, add_data_dir
-from kybern.process.daemon import OperatorError
+from kybern.cluster.processes import Process
+from kybern.process.daemon import OperatorError, reason
 
 _MIB = 1024 * 1024
 _DISK_NEEDED = 1024 * _MIB
@@ -40,9 +41,22 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     layout = Layout.of(args)
-    found = list(examine(layout, layout.read_settings()))
+    settings, damage = _settings(layout)
+    # Where the cluster runs, its ports are taken by itself.
+    running = damage is None and Process.read(layout.run / "supervisor.json") is not None
+    found = [*examine(layout, None if running else settings), *([damage] if damage else [])]
     sys.stdout.writelines(f"{finding}\n" for finding in found)
     return int(any(not finding.good and finding.fatal for finding in found))
+
+
+def _settings(layout: Layout) -> tuple[Settings | None, Finding | None]:
+    """What an earlier `up` decided, or what keeps it from being read."""
+    try:
+        return layout.read_settings(), None
+    except OperatorError as error:
+        return None, _finding(error)
+    except OSError as error:
+        return None, Finding(False, f"can't read {layout.root}: {reason(error)}", "run it as root (sudo)")
 
 
 def require(layout: Layout, settings: Settings | None, *, running: bool) -> None:
@@ -54,14 +68,16 @@ def require(layout: Layout, settings: Settings | None, *, running: bool) -> None
 
 def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
     """Every check, in order. Ports are looked at only where `settings` say which and nothing of ours runs."""
-    yield Finding(os.geteuid() == 0, "running as root", "run it as root (sudo)")
+    root = os.geteuid() == 0
+    yield Finding(root, "running as root" if root else "not running as root", "run it as root (sudo)")
     for name, package in (("runc", "runc"), ("nft", "nftables"), ("ip", "iproute2"), ("mount", "mount")):
-        found = shutil.which(name)
-        yield Finding(bool(found), found or f"{name} is not installed", f"run `apt-get install {package}`")
+        yield _installed(name, package)
+    for name, package in (("busybox", "busybox-static"), ("catatonit", "catatonit")):
+        yield _installed(name, package)
     yield from (_tried(check) for check in (containerd.program, containerd.cni_plugin_dir))
     for name, package in (("kubectl", "kubernetes-client"), ("iptables", "iptables"), ("conntrack", "conntrack")):
-        found = shutil.which(name)
-        yield Finding(bool(found), found or f"{name} is not installed", f"run `apt-get install {package}`", fatal=False)
+        yield _installed(name, package, fatal=False)
+    yield _data_dir(layout.root)
     yield _disk(layout.root)
     yield _filter()
     yield Finding(
@@ -69,7 +85,8 @@ def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
     )
     yield Finding(True, f"cgroups: {cgroup_mode()}")
     restricted = containerd.oom_score_is_restricted()
-    yield Finding(not restricted, "may lower oom_score_adj", "no CAP_SYS_RESOURCE: pods keep the default", fatal=False)
+    what = "may not lower oom_score_adj" if restricted else "may lower oom_score_adj"
+    yield Finding(not restricted, what, "no CAP_SYS_RESOURCE: pods keep the default", fatal=False)
     if settings and settings.role:
         for name, package in (("haproxy", "haproxy"), ("nsenter", "util-linux"), ("unshare", "util-linux")):
             found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
@@ -82,13 +99,38 @@ def _tried(check: Callable[[], str]) -> Finding:
     try:
         return Finding(True, check())
     except OperatorError as error:
-        what, _, fix = str(error).partition("; ")
-        return Finding(False, what, fix)
+        return _finding(error)
+
+
+def _finding(error: OperatorError) -> Finding:
+    what, _, fix = str(error).partition("; ")
+    return Finding(False, what, fix)
+
+
+def _installed(name: str, package: str, *, fatal: bool = True) -> Finding:
+    found = shutil.which(name)
+    fix = f"run `apt-get install {package}` (or `make install`)"
+    return Finding(bool(found), found or f"{name} is not installed", fix, fatal)
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest directory above it that is there."""
+    while not os.path.lexists(path):
+        path = path.parent
+    return path
+
+
+def _data_dir(path: Path) -> Finding:
+    there = _existing(path)
+    if not there.is_dir():
+        return Finding(False, f"{there} is not a directory", "remove it or use another --data-dir")
+    writable = os.access(there, os.W_OK | os.X_OK)
+    what = f"{path} can be written to" if writable else f"{path} can't be written to"
+    return Finding(writable, what, "run it as root (sudo) or use another --data-dir")
 
 
 def _disk(path: Path) -> Finding:
-    while not path.exists():
-        path = path.parent
+    path = _existing(path)
     free = shutil.disk_usage(path).free
     return Finding(
         free >= _DISK_NEEDED,

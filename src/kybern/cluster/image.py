@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kybern.cluster import containerd, images
 from kybern.cluster.layout import Layout, add_data_dir
+from kybern.process.daemon import OperatorError
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     layout = Layout.of(args)
+    if args.action != "build" and not layout.containerd_socket.exists():
+        raise OperatorError(f"no containerd runs for {layout.root}; `kybern up` starts it")
     if args.action == "load":
         names = containerd.import_image(layout.containerd_socket, args.file)
         sys.stdout.writelines(f"loaded {name}\n" for name in names)

@@ -120,6 +120,8 @@ class Layout:
             return None
         try:
             found = json.loads(path.read_text())
+            if not isinstance(found, dict):
+                raise ValueError("it holds no settings")
             return Settings(**{**found, "etcd": tuple(found.get("etcd", ()))})
         except (ValueError, TypeError) as error:
             raise OperatorError(

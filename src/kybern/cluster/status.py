@@ -40,9 +40,12 @@ async def run(args: argparse.Namespace) -> int:
 
 
 def _row(name: str, process: Process | None) -> tuple[str, int]:
-    if process is None:
+    try:
+        size = int(psutil.Process(process.pid).memory_info().rss) if process else 0
+    except psutil.NoSuchProcess:  # it has just ended
+        size = 0
+    if not process or not size:
         return f"{name:<20}{'-':>8}  not running", 0
-    size = int(psutil.Process(process.pid).memory_info().rss)
     uptime = human(clock.time() - process.started)
     return f"{name:<20}{process.pid:>8}  {uptime:<8}{size / _MIB:>6.0f} MiB", size
 

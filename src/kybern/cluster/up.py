@@ -36,6 +36,7 @@ from kybern.cluster.processes import Process
 from kybern.cluster.topology import BRIDGE, Topology, layout_of
 from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError
+from kybern.process.flags import network, port
 
 _GIB = 2**30
 _READY_PATIENCE = 60.0
@@ -47,12 +48,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--image-dir", default="/var/cache/kybern", help="where built image archives are kept")
     add("--node-name", default="", help="the node's name (default: the machine's)")
     add("--node-ip", default="", help="the node's address (default: the one the default route uses)")
-    add("--secure-port", type=int, default=6443, help="the API server's port")
-    add("--cluster-cidr", default="10.244.0.0/16", help="addresses of pods")
+    add("--secure-port", type=port, default=6443, help="the API server's port")
+    add("--cluster-cidr", type=network, default="10.244.0.0/16", help="addresses of pods")
     add("--no-sample", action="store_true", help="don't deploy the sample app")
     add("--nodes", type=int, default=0, metavar="N", help="make N nodes on this machine, each in namespaces of its own")
     add("--control-planes", type=int, default=1, metavar="M", help="how many of them run the control plane: 1, 3 or 5")
-    add("--node-subnet", default="10.89.0.0/24", metavar="CIDR", help="addresses of the nodes (with --nodes)")
+    add("--node-subnet", type=network, default="10.89.0.0/24", metavar="CIDR", help="nodes' addresses (with --nodes)")
     add("--network-mode", default="auto", choices=("auto", "direct", "vxlan"), help="how pods reach other nodes' pods")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+from argparse import ArgumentTypeError
+from ipaddress import ip_address
 from pathlib import Path
 
 from kybern.api.types import Object
@@ -13,7 +15,8 @@ from kybern.client.kubeconfig import connect, in_cluster, load
 from kybern.dns.forward import Forwarder, nameservers
 from kybern.dns.records import Records
 from kybern.dns.server import Resolver, listen
-from kybern.process.daemon import run_until_signalled
+from kybern.process.daemon import OperatorError, run_until_signalled
+from kybern.process.flags import port
 from kybern.process.health import serve_health
 
 log = logging.getLogger(__name__)
@@ -23,10 +26,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--kubeconfig", metavar="FILE", help="the API server and who we are; inside a pod its service account")
     add("--bind-address", default="0.0.0.0", help="where to answer")
-    add("--port", type=int, default=53, help="on UDP and TCP")
+    add("--port", type=port, default=53, help="on UDP and TCP")
     add("--cluster-domain", default="cluster.local", help="the zone of the cluster")
     add("--forward", default="/etc/resolv.conf", help="for other names: addresses, comma separated, or a resolv.conf")
-    add("--healthz-port", type=int, default=10054, help="/healthz, /readyz and /metrics on 127.0.0.1; 0 for none")
+    add("--healthz-port", type=port, default=10054, help="/healthz, /readyz and /metrics on 127.0.0.1; 0 for none")
 
 
 async def run(args: argparse.Namespace) -> None:
@@ -81,4 +84,12 @@ def follow(factory: InformerFactory, records: Records) -> None:
 def _servers(forward: str, own: str) -> list[str]:
     if forward.startswith("/"):
         return nameservers(Path(forward), [own])
-    return [address.strip() for address in forward.split(",") if address.strip()]
+    servers = [address.strip() for address in forward.split(",") if address.strip()]
+    for server in servers:
+        address, _, number = server.partition(":") if server.count(":") == 1 else (server, "", "53")
+        try:
+            ip_address(address)
+            port(number)
+        except (ValueError, ArgumentTypeError) as error:
+            raise OperatorError(f"--forward: {error}; name addresses, or a file like /etc/resolv.conf") from error
+    return servers

@@ -5,8 +5,10 @@ Settings are kept by name of the Config's field; what is not said is not there, 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,7 @@ def eviction(text: str | dict[str, str]) -> dict[str, Any]:
 def to_config(settings: dict[str, Any]) -> Config:
     """The Config of these settings. Raises OperatorError for what this machine or kubelet can't do."""
     settings = dict(settings)
+    _check(settings)
     hostname = settings.pop("hostname_override", "") or socket.gethostname().lower()
     root = Path(settings.pop("root_dir", "") or "/var/lib/kubelet")
     pod_logs = Path(settings.pop("pod_log_dir", "") or "/var/log/pods")
@@ -134,6 +137,31 @@ def to_config(settings: dict[str, Any]) -> Config:
     # Absolute, as the runtime works in another directory.
     paths = Paths(root.absolute(), pod_logs.absolute(), pod_logs.absolute().parent / "containers")
     return Config(node_name=hostname, hostname=hostname, paths=paths, **settings)
+
+
+def _check(settings: dict[str, Any]) -> None:
+    for name in ("port", "healthz_port"):
+        if not 0 <= settings.get(name, 0) <= 65535:
+            raise OperatorError(f"--{name.replace('_', '-')}={settings[name]} is not a port: a number up to 65535")
+    flags = {"node_ips": "node-ip", "cluster_dns": "cluster-dns"}
+    for name, flag in flags.items():
+        for address in settings.get(name, ()):
+            _parsed(flag, address, ipaddress.ip_address)
+    if settings.get("pod_cidr"):
+        _parsed("pod-cidr", settings["pod_cidr"], ipaddress.ip_network)
+    for cidr in settings.get("non_masquerade_cidrs", ()):
+        _parsed("non-masquerade-cidr", cidr, ipaddress.ip_network)
+    endpoint = settings.get("runtime_endpoint", "unix:///")
+    if not endpoint.startswith(("unix:///", "/")):
+        said = f"--container-runtime-endpoint={endpoint} is not a socket"
+        raise OperatorError(f"{said}; write it like unix:///run/containerd/containerd.sock")
+
+
+def _parsed(flag: str, text: str, parse: Callable[[str], object]) -> None:
+    try:
+        parse(text)
+    except ValueError as error:
+        raise OperatorError(f"--{flag}: {error}") from error
 
 
 def _addresses(hostname: str, *, alone: bool) -> tuple[str, ...]:

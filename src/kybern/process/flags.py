@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import re
 import ssl
 
@@ -29,6 +30,24 @@ def duration(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise argparse.ArgumentTypeError(f'"{text}" is not a duration like 40s or 1m30s')
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def port(text: str) -> int:
+    """A port; 0 too, which mostly means none. Raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a port: a number up to 65535')
+    return int(text)
+
+
+def network(text: str) -> str:
+    """A range of addresses. Raises ArgumentTypeError."""
+    try:
+        if "/" not in text:
+            raise ValueError("it has no /prefix")
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a range like 10.244.0.0/16: {error}') from error
+    return text
 
 
 def server_tls(certificate: str | None, key: str | None) -> ssl.SSLContext | None:

@@ -12,7 +12,7 @@ from kybern.client.informer import InformerFactory
 from kybern.client.leaderelection import LeaderElector, LeadershipLost
 from kybern.client.rest import Client
 from kybern.process.daemon import OperatorError, run_until_signalled
-from kybern.process.flags import boolean, duration, server_tls
+from kybern.process.flags import boolean, duration, port, server_tls
 from kybern.process.health import serve_health
 from kybern.scheduler import profiles as config
 from kybern.scheduler.cache import Cache
@@ -31,7 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="how to reach the API server; inside a pod, its service account")  # fmt: skip
     add("--config", default="", metavar="FILE", help="a KubeSchedulerConfiguration (v1)")
     add("--bind-address", default="0.0.0.0", metavar="IP", help="where to answer health and metrics")
-    add("--secure-port", type=int, default=10259, metavar="PORT",
+    add("--secure-port", type=port, default=10259, metavar="PORT",
         help="where to answer /healthz, /livez, /readyz and /metrics; 0: nowhere")  # fmt: skip
     add("--tls-cert-file", metavar="FILE", help="answer them over TLS with this certificate")
     add("--tls-private-key-file", metavar="FILE", help="its key")
