@@ -8,12 +8,13 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from copy import copy
 
 from kybern.api.errors import AlreadyExists, APIError, Conflict, NotFound
 from kybern.api.types import Object
 from kybern.client.rest import Client
-from kybern.client.transport import severity
-from kybern.process.clock import clock, new_uid, random
+from kybern.client.transport import Unreachable, severity
+from kybern.process.clock import clock, monotonic, new_uid, random
 from kybern.process.daemon import OperatorError
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,9 @@ def default_identity() -> str:
 
 
 class LeaderElector:
-    """Durations in seconds. A lease counts from when *this* process last saw it change, so clocks may differ. Raises
-    OperatorError for durations that don't go together."""
+    """Durations in seconds. A lease counts from when *this* process last saw it change, so clocks may differ. While
+    leading, `client` writes only within the renew deadline: a process that was held still does not act on a lease
+    that is another's by now. Raises OperatorError for durations that don't go together."""
 
     def __init__(
         self,
@@ -49,13 +51,15 @@ class LeaderElector:
                 f"leader election: the lease ({lease_duration:g}s) must last longer than the renew deadline "
                 f"({renew_deadline:g}s), and that longer than 1.2 retry periods ({retry_period:g}s)"
             )
-        self._leases = client.resource("coordination.k8s.io/v1", "leases")
+        self._client = client
+        self._leases = copy(client).resource("coordination.k8s.io/v1", "leases")  # a copy knows no fence
         self.name, self.namespace = name, namespace
         self.identity = identity or default_identity()
         self.lease_duration, self.renew_deadline, self.retry_period = lease_duration, renew_deadline, retry_period
         self._lease: Object | None = None
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
+        self._sure_until = 0.0
 
     @property
     def leading(self) -> bool:
@@ -68,6 +72,7 @@ class LeaderElector:
         while not await self._try():
             await asyncio.sleep(self.retry_period * random.uniform(1, _JITTER))
         log.info("leading %s/%s as %s", self.namespace, self.name, self.identity)
+        self._client.fence = self._check
         work = asyncio.ensure_future(on_started())
         renewal = asyncio.ensure_future(self._renew())
         try:
@@ -78,8 +83,15 @@ class LeaderElector:
             for task in (work, renewal):
                 task.cancel()
             await asyncio.gather(work, renewal, return_exceptions=True)
+            self._sure_until = 0.0
+            log.info("no longer leading %s/%s as %s", self.namespace, self.name, self.identity)
             await self._release()
         work.result()
+
+    def _check(self) -> None:
+        """Raises Unreachable where somebody else may lead by now."""
+        if monotonic() >= self._sure_until:
+            raise Unreachable(f"the lease {self.namespace}/{self.name} was not renewed in time; nothing is written")
 
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()
@@ -117,6 +129,7 @@ class LeaderElector:
             "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": {**self._record(clock.micro_stamp()), "leaseTransitions": 0},
         }
+        began = monotonic()
         try:
             self._observe(await self._leases.create(lease))
         except AlreadyExists:
@@ -124,6 +137,7 @@ class LeaderElector:
         except APIError as error:
             log.log(severity(error), "lease %s/%s: %s", self.namespace, self.name, error)
             return False
+        self._sure_until = began + self.renew_deadline
         return True
 
     async def _claim(self) -> bool:
@@ -135,7 +149,9 @@ class LeaderElector:
         record = self._record(spec.get("acquireTime") if holder == self.identity else clock.micro_stamp())
         transitions = spec.get("leaseTransitions", 0) + (holder != self.identity)
         changed = {**self._lease, "spec": {**spec, **record, "leaseTransitions": transitions}}
+        began = monotonic()
         self._observe(await self._leases.update(changed))
+        self._sure_until = began + self.renew_deadline
         return True
 
     def _record(self, acquired: str | None) -> Object:

@@ -6,7 +6,7 @@ Every method raises an APIError of `kybern.api.errors`; Unreachable (a ServiceUn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -63,6 +63,8 @@ class Client:
     def __init__(self, transport: Transport, *, user_agent: str = "kybern") -> None:
         self.transport = transport
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
+        self.fence: Callable[[], None] | None = None
+        """Called before each attempt to write; raises an APIError where nothing may be written now."""
 
     def resource(
         self, api_version: str, plural: str, *, namespaced: bool = True, metadata_only: bool = False
@@ -133,6 +135,8 @@ class Client:
             sent.setdefault("Content-Type", "application/json")
         failures = busy = 0
         while True:
+            if self.fence and method not in ("GET", "HEAD"):
+                self.fence()
             try:
                 answer = await self.transport.send(method, target, sent, data)
             except Unreachable:

@@ -3,9 +3,10 @@ import asyncio
 import pytest
 
 from kybern.api.errors import ServiceUnavailable
+from kybern.client import leaderelection
 from kybern.client.leaderelection import LeaderElector, LeadershipLost
 from kybern.client.rest import Client
-from kybern.client.transport import InProcessTransport
+from kybern.client.transport import InProcessTransport, Unreachable
 from tests.unit.client.fakes import FakeAPI
 
 
@@ -71,3 +72,39 @@ async def test_who_cannot_renew_stops_leading():
     with pytest.raises(LeadershipLost):
         await asyncio.wait_for(task, 5)
     assert stopped.is_set()
+
+
+@pytest.mark.parametrize("method", ["create", "delete"])
+async def test_who_was_held_still_writes_nothing_on_an_old_lease(method, monkeypatch):
+    """Before any task had the time to notice: that is what a process does first when it goes on."""
+    api, stepped, now = FakeAPI(), 0.0, leaderelection.monotonic
+    monkeypatch.setattr(leaderelection, "monotonic", lambda: now() + stepped)
+    client = Client(InProcessTransport(api))
+    things = client.resource("v1", "things")
+    refused = asyncio.Event()
+
+    async def lead():
+        nonlocal stepped
+        await things.create({"metadata": {"name": "x"}})
+        stepped = 11
+        count = len(api.requests)
+        with pytest.raises(Unreachable, match="not renewed in time"):
+            await (things.create({"metadata": {"name": "y"}}) if method == "create" else things.delete("x"))
+        await things.get("x")
+        assert [request[0] for request in api.requests[count:]] == ["GET"]
+        refused.set()
+
+    await LeaderElector(client, "l", "a").run(lead)
+    assert refused.is_set()
+
+
+async def test_who_led_writes_nothing_more():
+    client = Client(InProcessTransport(FakeAPI()))
+    elector = LeaderElector(client, "l", "a")
+
+    async def lead():
+        pass
+
+    await elector.run(lead)
+    with pytest.raises(Unreachable):
+        await client.resource("v1", "things").create({"metadata": {"name": "y"}})
