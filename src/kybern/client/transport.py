@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
-import aiohttp
-from yarl import URL
-
 from kybern.api.errors import ServiceUnavailable
+from kybern.client.http import Pool
 from kybern.process.daemon import reason
 
 log = logging.getLogger(__name__)
@@ -66,7 +64,7 @@ def severity(error: Exception) -> int:
 
 
 class HTTPTransport:
-    """One pooled aiohttp session. `bearer` gives the token for each request, so that it can rotate. An outage is
+    """A pool of connections. `bearer` gives the token for each request, so that it can rotate. An outage is
     logged when it begins and when it is over, unless `quiet`."""
 
     def __init__(
@@ -83,31 +81,27 @@ class HTTPTransport:
         self._out_of_reach = False
         self._tls = tls
         self._bearer = bearer
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=10)
-        self._stream_timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout = timeout
+        self._pool = Pool(self.server, tls)
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        url = URL(self.server + target, encoded=True)
         try:
-            async with self._open_session().request(
-                method, url, data=body, headers=self._headers(headers), timeout=self._timeout, allow_redirects=False
-            ) as response:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._pool.request(method, target, self._headers(headers), body) as answer,
+            ):
                 self._reached()
-                return Answer(response.status, _lower(response.headers), await response.read())
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                return Answer(answer.status, answer.headers, b"".join([part async for part in answer.parts()]))
+        except (OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
 
     @asynccontextmanager
     async def open(self, target: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
-        url = URL(self.server + target, encoded=True)
         try:
-            async with self._open_session().get(
-                url, headers=self._headers(headers), timeout=self._stream_timeout, allow_redirects=False
-            ) as response:
+            async with self._pool.request("GET", target, self._headers(headers), None) as answer:
                 self._reached()
-                yield Stream(response.status, _lower(response.headers), response.content.iter_any())
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                yield Stream(answer.status, answer.headers, answer.parts())
+        except (OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
 
     async def change_identity(self, pem: Path) -> None:
@@ -118,15 +112,7 @@ class HTTPTransport:
         await self.close()
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session:
-            await session.close()
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, ssl=self._tls or True, keepalive_timeout=60)
-            self._session = aiohttp.ClientSession(connector=connector, skip_auto_headers=("Accept-Encoding",))
-        return self._session
+        self._pool.close()
 
     def _headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         token = self._bearer() if self._bearer else ""
@@ -147,22 +133,15 @@ class HTTPTransport:
 
 def _reason(error: BaseException) -> str:
     """What went wrong on the way, and what to do about it where that is known."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        said = error.certificate_error
-        why = getattr(said, "verify_message", "") or str(said)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message or str(error)
         return f"its certificate is not trusted ({why}); check the CA and the server's name in the kubeconfig"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
     text = reason(error) if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else str(error)
     if "CERTIFICATE_EXPIRED" in text:
         return "it says that the client certificate has expired; have a new one issued"
     if "ALERT_UNKNOWN_CA" in text or "ALERT_BAD_CERTIFICATE" in text:
         return "it does not trust the client certificate; have one issued by the CA that it knows"
     return text or type(error).__name__
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 Message = dict[str, Any]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
-import aiohttp
-
+from kybern.client.http import Pool
 from kybern.kubelet.sources.base import BadManifest, Changed, parse, static_pod
 
 log = logging.getLogger(__name__)
@@ -26,17 +26,26 @@ class HTTPSource:
         self._seen: str | None = None
 
     async def run(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
-        async with aiohttp.ClientSession(timeout=timeout, headers=self.headers) as session:
+        parts = urlsplit(self.url)
+        pool = Pool(f"{parts.scheme}://{parts.netloc}", None)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        try:
             while True:
                 try:
-                    async with session.get(self.url) as answer:
-                        answer.raise_for_status()
-                        text = await answer.text()
+                    text = await self._fetch(pool, target)
                     if text != self._seen:
                         pods = [static_pod(item, self.url, "http", self.node_name) for item in parse(text)]
                         self._seen = text
                         self.changed("http", pods)
-                except (aiohttp.ClientError, TimeoutError, BadManifest) as error:
+                except (OSError, TimeoutError, BadManifest) as error:
                     log.warning("failed to read pods from URL %s: %s", self.url, error)
                 await asyncio.sleep(self.period)
+        finally:
+            pool.close()
+
+    async def _fetch(self, pool: Pool, target: str) -> str:
+        async with asyncio.timeout(_TIMEOUT), pool.request("GET", target, self.headers, None) as answer:
+            body = b"".join([part async for part in answer.parts()])
+            if answer.status != 200:
+                raise BadManifest(f"the server answered {answer.status}")
+            return body.decode(errors="replace")
