@@ -76,6 +76,7 @@ class Gates:
     def __init__(self, app: App, options: GateOptions) -> None:
         self.app = app
         self.options = options
+        self._networks, self._ports = service_networks(options), node_ports(options)
         self.keys, self.issuer = _keys(options)
         self.bearer = Bearer(self._token_authenticators())
         certificate: Authenticator = ClientCertificate()
@@ -96,8 +97,8 @@ class Gates:
         services = registry.scheme.resource("", "services")
         if services is not None:
             await registry.started(services)
-            networks, ports = service_networks(self.options), node_ports(self.options)
-            registry.hooks[("", "services")] = ServiceAllocator(registry.lister("", "services"), networks, ports)
+            allocator = ServiceAllocator(registry.lister("", "services"), self._networks, self._ports)
+            registry.hooks[("", "services")] = allocator
         await self.bootstrap.run()
         if self._custom_kinds:
             await self._custom_kinds.start()

@@ -51,7 +51,7 @@ async def run(args: argparse.Namespace) -> int:
         try:
             await backend.cleanup()
         except BackendError as error:
-            raise OperatorError(f"can't remove the table kube-proxy: {error}") from error
+            raise OperatorError(f"can't remove the table kube-proxy: {error}; run it as root (sudo)") from error
         return 0
     await run_until_signalled(_serve(args, backend))
     return 0
