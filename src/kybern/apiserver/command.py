@@ -14,13 +14,15 @@ from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
 from kybern.apiserver import flags, health, selfmade, tls
 from kybern.apiserver.app import App
+from kybern.apiserver.encryption import Encryption
 from kybern.apiserver.gates import DEFAULT_ISSUER, GateOptions, Gates
 from kybern.apiserver.kubelets import ADDRESS_TYPES, Kubelets
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.server import Server
 from kybern.process.daemon import OperatorError, reason, run_until_signalled
-from kybern.store.base import Store, StoreUnavailable
-from kybern.store.opening import open_store
+from kybern.store.base import StoreUnavailable
+from kybern.store.encryption_store import EncryptedStore
+from kybern.store.opening import PREFIX, open_store
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +50,16 @@ async def serve(args: argparse.Namespace) -> None:
     store = await _open(args)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
-        registry = Registry(builtin(), store)
+        registry = Registry(builtin(), store, outdated=store.outdated)
         stack.push_async_callback(registry.close)
         app = App(registry, anonymous=args.anonymous_auth)
         health.add_routes(app)
         app.checks["store"] = store.problem
+        if args.encryption_provider_config:
+            encryption = Encryption(args.encryption_provider_config, registry.scheme, store)
+            stack.push_async_callback(encryption.close)
+            await encryption.start()
+            app.checks |= encryption.checks(reload=args.encryption_provider_config_automatic_reload)
         app.limits = {False: args.max_requests_inflight, True: args.max_mutating_requests_inflight}
         for kind in registry.scheme:
             if kind.time_to_live:
@@ -78,9 +85,9 @@ def _make_data_dir(args: argparse.Namespace) -> None:
         raise OperatorError(f"--data-dir {args.data_dir}: {error.strerror}; choose a directory that is ours") from error
 
 
-async def _open(args: argparse.Namespace) -> Store:
+async def _open(args: argparse.Namespace) -> EncryptedStore:
     try:
-        return await open_store(
+        store = await open_store(
             ",".join(args.etcd_servers) or str(args.data_dir / "store.db"),
             authority=args.etcd_cafile,
             certificate=args.etcd_certfile,
@@ -90,6 +97,7 @@ async def _open(args: argparse.Namespace) -> Store:
         )
     except StoreUnavailable as error:
         raise OperatorError(str(error)) from error
+    return EncryptedStore(store, prefix=args.etcd_prefix if args.etcd_servers else PREFIX)
 
 
 async def _listen(server: Server, args: argparse.Namespace, context: ssl.SSLContext) -> None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from kybern.api.scheme import Scheme
 from kybern.apiserver.encryption_config import Configuration, Kind, load
 from kybern.process.daemon import OperatorError
-from kybern.store.base import Store
 from kybern.store.encryption import PLAIN, Cipher
 from kybern.store.encryption_store import EncryptedStore
 
@@ -62,26 +61,23 @@ class Locator:
 
 
 class Encryption:
-    """A file in force. `store` encrypts as it says."""
+    """A file in force: `store` encrypts as it says."""
 
-    def __init__(self, path: Path, scheme: Scheme, inner: Store, prefix: str) -> None:
+    def __init__(self, path: Path, scheme: Scheme, store: EncryptedStore) -> None:
         self._path = path
         self._locator = Locator(scheme)
-        self.store = EncryptedStore(inner, lambda key: PLAIN, prefix)
+        self._store = store
         self._plugins: list[KmsCipher] = []
         self._stamp: tuple[int, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @classmethod
-    async def open(cls, path: Path, scheme: Scheme, inner: Store, prefix: str) -> Encryption:
+    async def start(self) -> None:
         """Put the file in force; plugins that don't answer are waited for later. Raises OperatorError."""
-        made = cls(path, scheme, inner, prefix)
-        made._stamp = made._changed()
-        configuration = load(path)
-        made._enforce(configuration, await _started(configuration))
-        return made
+        self._stamp = self._changed()
+        configuration = load(self._path)
+        self._enforce(configuration, await _started(configuration))
 
-    def checks(self, reload: bool) -> dict[str, Callable[[], str]]:
+    def checks(self, *, reload: bool) -> dict[str, Callable[[], str]]:
         """Health checks of the plugins. `reload`: also follow the file from now on."""
         if reload:
             self._spawn(self._follow())
@@ -108,7 +104,7 @@ class Encryption:
                 cipher = known[place] = chosen(kind) if kind else PLAIN
             return cipher
 
-        self.store.cipher_of = cipher_of
+        self._store.cipher_of = cipher_of
         old, self._plugins = self._plugins, plugins
         if old:
             self._spawn(_retire(old))

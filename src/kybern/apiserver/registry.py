@@ -141,10 +141,14 @@ class Registry:
         finally:
             del cache.hints[id(value)]
 
+    async def settled(self, key: str) -> bool:
+        """Whether writing the same again would be no change."""
+        return self.outdated is None or not await self.outdated(key)
+
     async def replace(self, resource: Resource, item: Item, obj: Object) -> Entry:
         """Store a changed object over `item`; nothing is written if nothing changed. Raises store.base.Mismatch."""
         value = encode(obj)
-        if value == item.value and not (self.outdated and await self.outdated(item.key)):
+        if value == item.value and await self.settled(item.key):
             return Entry(item.key, item.value, 0, item.revision)
         cache = self.cache(resource)
         lease = await self._leases.lease(resource.time_to_live) if resource.time_to_live else 0

@@ -168,7 +168,7 @@ class Update:
     async def _store(self, item: Item, stored: Object, old: Object) -> Entry:
         registry, resource = self.app.registry, self.resource
         hooks = None if self.subresource else registry.hooks.get((resource.group, resource.plural))
-        if stored == old:
+        if stored == old and (self.options.dry_run or await registry.settled(item.key)):
             return Entry(item.key, item.value, 0, item.revision)
         if hooks is not None:
             await hooks.before_update(stored, old, self.options.dry_run)

@@ -21,10 +21,12 @@ log = logging.getLogger(__name__)
 
 
 class EncryptedStore:
-    """`inner`, with values sealed by the cipher that `cipher_of` names for a key. `prefix` is where in etcd /registry
-    is: a value is tied to its whole key there."""
+    """`inner`, with values sealed by the cipher that `cipher_of` names for a key: at first none, and what is encrypted
+    is unreadable. `prefix` is where in etcd /registry is: a value is tied to its whole key there."""
 
-    def __init__(self, inner: Store, cipher_of: Callable[[str], Cipher], prefix: str = ROOT) -> None:
+    def __init__(
+        self, inner: Store, cipher_of: Callable[[str], Cipher] = lambda key: PLAIN, prefix: str = ROOT
+    ) -> None:
         self.inner = inner
         self.cipher_of = cipher_of
         """May be replaced at any time; what was read before stays as it was."""

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,15 @@ class Kubectl:
     directory: Path
     namespace: str = "default"
 
-    def run(self, *args: str, stdin: Any = None, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run it with objects (one, or a list), text or nothing at its input. `ok` says whether it must succeed."""
+    def run(self, *args: str, stdin: Any = None, ok: bool | None = True) -> subprocess.CompletedProcess[str]:
+        """Run it with objects (one, or a list), text or nothing at its input. `ok` says whether it must succeed; None
+        if it may or may not."""
         command = ["kubectl", "--server", self.server, "--token", TOKEN, "--insecure-skip-tls-verify"]
         command += ["--cache-dir", str(self.directory / "cache"), "-n", self.namespace, *args]
         if stdin is not None and not isinstance(stdin, str):
             stdin = yaml.safe_dump_all(stdin if isinstance(stdin, list) else [stdin])
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
-        assert (done.returncode == 0) is ok, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert ok is None or (done.returncode == 0) is ok, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
     def out(self, *args: str, stdin: Any = None) -> str:
@@ -70,22 +72,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    if shutil.which("kubectl") is None:
-        pytest.skip("needs kubectl")
-    directory = tmp_path_factory.mktemp("apiserver")
+@contextmanager
+def running(directory: Path, *flags: str, users: str = "", up: str = "readyz") -> Iterator[Kubectl]:
+    """A server with these flags besides; `directory` keeps its data, so that another may go on with them. `users` are
+    lines of tokens besides the administrator's, `up` the path that tells when it is there."""
     tokens = directory / "tokens.csv"
-    tokens.write_text(f"{TOKEN},tester,1,system:masters\n")
+    tokens.write_text(f"{TOKEN},tester,1,system:masters\n{users}")
     port = free_port()
     command = [sys.executable, "-m", "kybern", "apiserver", "--data-dir", str(directory / "data")]
     command += ["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"]
-    command += ["--secure-port", str(port), "--token-auth-file", str(tokens)]
+    command += ["--secure-port", str(port), "--token-auth-file", str(tokens), *flags]
     log = (directory / "log").open("wb")
     process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         kubectl = Kubectl(f"https://127.0.0.1:{port}", directory)
-        kubectl.until(lambda: _ready(kubectl, process, directory), "ready", START_SECONDS)
+        kubectl.until(lambda: _ready(kubectl, process, directory, up), "ready", START_SECONDS)
         yield kubectl
     finally:
         process.terminate()
@@ -93,13 +94,21 @@ def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
         log.close()
 
 
-def _ready(kubectl: Kubectl, process: subprocess.Popen[bytes], directory: Path) -> bool:
+@pytest.fixture(scope="session")
+def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("needs kubectl")
+    with running(tmp_path_factory.mktemp("apiserver")) as kubectl:
+        yield kubectl
+
+
+def _ready(kubectl: Kubectl, process: subprocess.Popen[bytes], directory: Path, path: str) -> bool:
     assert process.poll() is None, (directory / "log").read_text()
     import ssl
 
     trusting = ssl._create_unverified_context()
     try:
-        with urllib.request.urlopen(f"{kubectl.server}/readyz", context=trusting, timeout=5) as answer:
+        with urllib.request.urlopen(f"{kubectl.server}/{path}", context=trusting, timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

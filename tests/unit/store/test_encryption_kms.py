@@ -108,7 +108,7 @@ async def test_a_plugin_that_is_not_well(plugin: KmsPlugin, monkeypatch: pytest.
     assert cipher.problem == ""
     sealed, now = cipher.seal(b"a", AT), clock.time()
     monkeypatch.setattr(clock, "now_fn", lambda: now + SEED_SECONDS + 1)
-    with pytest.raises(Untransformable, match='^encryptedDEKSource with keyID hash "sha256:[0-9a-f]{64}" expired at '):
+    with pytest.raises(Untransformable, match=r'^encryptedDEKSource with keyID hash "sha256:[0-9a-f]{64}" expired at '):
         cipher.seal(b"a", AT)
     assert cipher.open(sealed, AT) == (b"a", False)
     await cipher.close()
