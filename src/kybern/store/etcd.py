@@ -26,9 +26,10 @@ from kybern.store.base import (
     TooLarge,
     Watch,
 )
-from kybern.store.etcd_changes import ROOT, Changes, Keyspace, latest_revision
+from kybern.store.etcd_changes import Changes, latest_revision
 from kybern.store.etcd_client import COMPACT, LEASE_GRANT, LEASE_LEFT, RANGE, TXN, EtcdClient, EtcdFailure
 from kybern.store.etcd_compaction import Compactor
+from kybern.store.etcd_keys import ROOT, Keyspace
 
 PAGE = 2000
 """Keys asked for at a time, where all are wanted."""
