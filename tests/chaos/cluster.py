@@ -1,0 +1,136 @@
+"""The cluster of the fault tests: how to look at it, and how to break it; and a trial, one fault under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import psutil
+
+from kybern.cluster import machines
+from tests.chaos.figures import Fault
+from tests.chaos.recording import BALANCER, Recorder
+from tests.e2e.conftest import eventually
+from tests.e2e.test_nodes import CONTROL_PLANES, NODES_DIR, WORKERS, Nodes
+
+ADDRESSES = {name: f"10.89.0.{11 + number}" for number, name in enumerate(CONTROL_PLANES)}
+SERVERS = {BALANCER: "https://10.89.0.1:6443", **{name: f"https://{ip}:6443" for name, ip in ADDRESSES.items()}}
+ELECTED = ("controller-manager", "scheduler")
+
+
+class Chaos(Nodes):
+    """The cluster, and how to break it."""
+
+    def etcd(self) -> dict[str, dict[str, Any]]:
+        """Node -> what its member of etcd says of itself; without those that don't answer."""
+        pki = NODES_DIR / "nodes" / CONTROL_PLANES[0] / "pki" / "etcd"
+        endpoints = ",".join(f"https://{ip}:2379" for ip in ADDRESSES.values())
+        flags = [f"--endpoints={endpoints}", f"--cacert={pki}/ca.crt", f"--cert={pki}/client.crt"]
+        flags += [f"--key={pki}/client.key", "--command-timeout=2s", "--write-out=json"]
+        command = ["etcdctl", *flags, "endpoint", "status"]
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment)
+        names = {f"https://{ip}:2379": name for name, ip in ADDRESSES.items()}
+        answers = json.loads(done.stdout or "[]") or []
+        return {names[answer["Endpoint"]]: answer["Status"] for answer in answers}
+
+    def etcd_leader(self) -> str:
+        """The node whose member leads, by the word of most; "" while there is none."""
+        members = self.etcd()
+        ids = {status["header"]["member_id"]: name for name, status in members.items()}
+        said = [status.get("leader", 0) for status in members.values()]
+        return next((ids.get(leader, "") for leader in said if leader and said.count(leader) >= 2), "")
+
+    def server_ready(self, name: str) -> bool:
+        server = [f"--server={SERVERS[name]}", "--request-timeout=2s"]
+        return self.kubectl_process("get", "--raw", "/readyz", *server, timeout=10).returncode == 0
+
+    def holder(self, component: str) -> str:
+        """The node whose copy leads; "" if none does, or nobody answers."""
+        lease = ["-n", "kube-system", "lease", f"kube-{component}", "-o", "jsonpath={.spec.holderIdentity}"]
+        done = self.kubectl_process("get", *lease, "--request-timeout=3s", timeout=10)
+        return done.stdout.partition("_")[0] if done.returncode == 0 else ""
+
+    def identity(self, component: str) -> str:
+        """The very process that leads."""
+        return str(self.get("-n", "kube-system", "lease", f"kube-{component}")["spec"].get("holderIdentity") or "")
+
+    def whole(self) -> bool:
+        """Whether nothing is missing."""
+        members = self.etcd()
+        return (
+            len({status.get("leader") for status in members.values()}) == 1
+            and len(members) == 3
+            and all(self.server_ready(name) for name in SERVERS)
+            and self.ready() == dict.fromkeys((*CONTROL_PLANES, *WORKERS), "True")
+            and all(self.holder(component) for component in ELECTED)
+        )
+
+    def process(self, node: str, *words: str) -> psutil.Process:
+        """The process of a node whose command line has all these words."""
+        for found in machines.processes(node):
+            try:
+                line = found.cmdline()
+            except psutil.NoSuchProcess:
+                continue
+            if all(any(word == part or part.endswith(f"/{word}") for part in line) for word in words):
+                return found
+        raise AssertionError(f"{node} runs no {' '.join(words)}")
+
+    def kill(self, node: str, *words: str) -> None:
+        self.process(node, *words).send_signal(signal.SIGKILL)
+
+    def supervisor(self, node: str) -> psutil.Process:
+        return self.process(node, "kybern", "supervise")
+
+    def logs_of(self, node: str, component: str) -> str:
+        return (NODES_DIR / "nodes" / node / "logs" / f"{component}.log").read_text(errors="replace")
+
+    def control_plane_works(self, name: str) -> bool:
+        """A new Deployment gets its pod bound: API, controllers and scheduler."""
+        # It may exist already, from an earlier look.
+        make = ["create", "deployment", name, "--image=busybox:1.35", "--", "sleep", "3600"]
+        self.kubectl_process(*make, timeout=20)
+        pods = self.get("pods", "-l", f"app={name}")["items"]
+        return any(pod["spec"].get("nodeName") for pod in pods)
+
+
+class Trial:
+    """One fault while clients write and watch. Times count from `begin`."""
+
+    def __init__(self, chaos: Chaos, recorder: Recorder, fault: Fault) -> None:
+        self.chaos, self.recorder, self.fault = chaos, recorder, fault
+        self.began = time.monotonic()
+        self.excused: set[str] = set()
+        """Nodes whose logs tell late that they no longer lead, as they were held still."""
+
+    def begin(self) -> None:
+        """The fault is now."""
+        self.began = time.monotonic()
+
+    def until(self, what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
+        """Wait, and write down how long it took."""
+        value = eventually(check, seconds)
+        taken = time.monotonic() - self.began
+        self.fault.recoveries.append((what, taken))
+        print(f"    {what}: {taken:.1f} s")
+        return value
+
+    def writes_go_on(self, server: str = BALANCER, seconds: float = 60) -> None:
+        """Until a write that began after the fault is acknowledged."""
+        writes = self.recorder.history.writes
+
+        def gone_on() -> bool:
+            return any(w.acknowledged and w.server == server and w.began > self.began for w in reversed(writes[-500:]))
+
+        eventually(gone_on, seconds, every=0.02)
+
+
+Begin = Callable[[str], AbstractContextManager[Trial]]
+"""What the fixture `trial` gives: a trial by its title; everything is judged at its end."""
