@@ -95,6 +95,16 @@ MESSAGES: dict[str, str] = {
     "ReplicaSetStatus": "replicas:int fullyLabeledReplicas:int observedGeneration:int readyReplicas:int "
     "availableReplicas:int conditions:*ReplicaSetCondition terminatingReplicas:int?",
     "ReplicaSetCondition": "type status lastTransitionTime:time reason message",
+    "DaemonSet": "metadata:ObjectMeta spec:DaemonSetSpec status:DaemonSetStatus",
+    "DaemonSetSpec": "selector:LabelSelector template:PodTemplateSpec updateStrategy:DaemonSetUpdateStrategy "
+    "minReadySeconds:int @6 revisionHistoryLimit:int?",
+    "DaemonSetUpdateStrategy": "type rollingUpdate:RollingUpdateDaemonSet",
+    "RollingUpdateDaemonSet": "maxUnavailable:intorstring maxSurge:intorstring",
+    "DaemonSetStatus": "currentNumberScheduled:int? numberMisscheduled:int? desiredNumberScheduled:int? "
+    "numberReady:int? observedGeneration:int updatedNumberScheduled:int numberAvailable:int numberUnavailable:int "
+    "collisionCount:int? conditions:*DaemonSetCondition",
+    "DaemonSetCondition": "type status lastTransitionTime:time reason message",
+    "ControllerRevision": "metadata:ObjectMeta data:json revision:int?",
     # autoscaling
     "autoscaling.v1.HPA": "metadata:ObjectMeta spec:autoscaling.v1.HPASpec status:autoscaling.v1.HPAStatus",
     "autoscaling.v1.HPASpec": "scaleTargetRef:CrossVersionObjectReference minReplicas:int? maxReplicas:int "
@@ -160,7 +170,7 @@ ROOTS: dict[str, str] = {
     "v1": "Namespace ConfigMap Secret ServiceAccount Binding Service ResourceQuota PersistentVolumeClaim Event Pod "
     "DeleteOptions",
     "meta.k8s.io/v1": "DeleteOptions",
-    "apps/v1": "Deployment ReplicaSet",
+    "apps/v1": "Deployment ReplicaSet DaemonSet ControllerRevision",
     "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA",
     "certificates.k8s.io/v1": "CertificateSigningRequest",
     "coordination.k8s.io/v1": "Lease",

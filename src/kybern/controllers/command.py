@@ -18,6 +18,7 @@ from kybern.process.flags import duration
 _WORKERS = {
     "deployment": "deployment-controller",
     "replicaset": "replicaset-controller",
+    "daemonset": "daemonset-controller",
     "rc": "replicationcontroller-controller",
     "endpoint": "endpoints-controller",
     "service-endpoint": "endpointslice-controller",

@@ -6,7 +6,8 @@ from kybern.api.errors import Conflict, Forbidden, Invalid, NotFound
 from kybern.api.selectors import from_labels, from_object
 from kybern.controllers import conditions
 from kybern.controllers.owners import Expectations, claim, controller_reference
-from kybern.controllers.replicaset import new_status, recheck, slow_start
+from kybern.controllers.podcontrol import slow_start
+from kybern.controllers.replicaset import new_status, recheck
 from tests.unit.controllers.objects import pod, replica_set
 
 SELECTOR = from_object({"matchLabels": {"app": "web"}})

@@ -53,3 +53,10 @@ def check_status_counts(obj: Object, errors: Errors) -> None:
             errors.invalid(f"status.{key}", status[key], "cannot be greater than status.replicas")
     if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
         errors.invalid("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
+
+
+def check_collisions(obj: Object, old: Object, errors: Errors) -> None:
+    """status.collisionCount only grows."""
+    count, before = at(obj, "status", "collisionCount"), at(old, "status", "collisionCount")
+    if before is not None and (count or 0) < before:
+        errors.invalid("status.collisionCount", count or 0, "cannot be decremented")
