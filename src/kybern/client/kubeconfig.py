@@ -9,10 +9,12 @@ import base64
 import binascii
 import contextlib
 import os
+import re
 import ssl
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,11 +23,15 @@ import yaml
 
 from kybern.client.rest import Client
 from kybern.client.transport import HTTPTransport
-from kybern.process.clock import monotonic
+from kybern.process.clock import clock, monotonic
 from kybern.process.daemon import OperatorError
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TOKEN_LIFE = 60.0
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----")
+_TIME = rb"(?:\x17\x0d\d{12}Z|\x18\x0f\d{14}Z)"
+_VALIDITY = re.compile(rb"\x30[\x1e\x20\x22]" + _TIME + rb"(" + _TIME + rb")")
+"""In a certificate's DER: a SEQUENCE of two times, for which DER has no other forms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,28 @@ def in_cluster() -> ClientConfig:
 def connect(config: ClientConfig, user_agent: str = "kybern", *, quiet: bool = False) -> Client:
     """A client over HTTP(S). It logs outages unless `quiet`: a command says itself what failed. Raises OperatorError
     for certificates that can't be used."""
+    expires = expiry(config.cert_data)
+    if expires is not None and expires < clock.now():
+        said = f"the client certificate for {config.server} expired on {expires:%Y-%m-%d}"
+        raise OperatorError(f"{said}; have a new one issued")
     tls = _tls(config) if config.server.startswith("https") else None
-    return Client(HTTPTransport(config.server, tls=tls, bearer=_bearer(config), quiet=quiet), user_agent=user_agent)
+    transport = HTTPTransport(
+        config.server, tls=tls, bearer=_bearer(config), identified=bool(config.cert_data), quiet=quiet
+    )
+    return Client(transport, user_agent=user_agent)
+
+
+def expiry(pem: bytes) -> datetime | None:
+    """When the first certificate in `pem` ends; None without one. A whole library of certificates only for this would
+    be the largest part of some components."""
+    found = _CERTIFICATE.search(pem)
+    times = _VALIDITY.search(base64.b64decode(found[1])) if found else None
+    if not times:
+        return None
+    # RFC 5280, 4.1.2.5: UTCTime has two digits of the year, 1950 to 2049.
+    text = times[1][2:-1].decode()
+    century = "" if len(text) == 14 else "19" if text >= "5" else "20"
+    return datetime.strptime(f"{century}{text}", "%Y%m%d%H%M%S").replace(tzinfo=UTC)
 
 
 def _resolve(document: dict[str, Any], file: Path, context: str) -> ClientConfig:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from kybern.api.errors import ServiceUnavailable
-from kybern.client.http import Pool
+from kybern.client.http import Incomplete, Pool
 from kybern.process.daemon import reason
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def severity(error: Exception) -> int:
 
 class HTTPTransport:
     """A pool of connections. `bearer` gives the token for each request, so that it can rotate. An outage is
-    logged when it begins and when it is over, unless `quiet`."""
+    logged when it begins and when it is over, unless `quiet`. `identified`: `tls` has a certificate of ours."""
 
     def __init__(
         self,
@@ -74,10 +74,11 @@ class HTTPTransport:
         tls: ssl.SSLContext | None = None,
         bearer: Callable[[], str] | None = None,
         timeout: float = 60.0,
+        identified: bool = False,
         quiet: bool = False,
     ) -> None:
         self.server = server.rstrip("/")
-        self._quiet = quiet
+        self._identified, self._quiet = identified, quiet
         self._out_of_reach = False
         self._tls = tls
         self._bearer = bearer
@@ -124,7 +125,11 @@ class HTTPTransport:
             log.info("%s answers again", self.server)
 
     def _unreachable(self, error: BaseException) -> Unreachable:
-        unreachable = Unreachable(f"no answer from {self.server}: {_reason(error)}")
+        why = _reason(error)
+        if isinstance(error, Incomplete) and error.nothing and self._identified:
+            # Many servers don't say why they end a handshake.
+            why += "; if that goes on, it may not trust the client certificate"
+        unreachable = Unreachable(f"no answer from {self.server}: {why}")
         if not self._out_of_reach and not self._quiet:
             self._out_of_reach = True
             log.warning("%s; trying again until there is one", unreachable)

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from kybern.api.errors import Expired
+from kybern.api.errors import Expired, Forbidden
 from kybern.client import informer as informer_module
 from kybern.client.informer import InformerFactory
 from kybern.client.rest import Client
@@ -150,3 +150,21 @@ async def test_shares_one_informer_per_question_and_drops_managed_fields(api, fa
     await factory.synced()
     assert "managedFields" not in informer.get("a")["metadata"]
     assert informer.get("a")["kind"] == "Thing"
+
+
+async def test_the_same_failure_again_is_no_news(api, factory, caplog):
+    caplog.set_level("WARNING")
+    refusals = iter(["no", "no", "no", "not now", "not now"])
+
+    def refuse(method, path):
+        if message := next(refusals, ""):
+            raise Forbidden(message)
+
+    api.before = refuse
+    things(factory, [])
+    factory.start()
+    await factory.synced()
+    assert [record.message for record in caplog.records] == [
+        "things: list and watch failed: no",
+        "things: list and watch failed: not now",
+    ]
