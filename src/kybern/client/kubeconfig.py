@@ -97,7 +97,10 @@ def expiry(pem: bytes) -> datetime | None:
     """When the first certificate in `pem` ends; None without one. A whole library of certificates only for this would
     be the largest part of some components."""
     found = _CERTIFICATE.search(pem)
-    times = _VALIDITY.search(base64.b64decode(found[1])) if found else None
+    try:
+        times = _VALIDITY.search(base64.b64decode(found[1])) if found else None
+    except binascii.Error:
+        return None
     if not times:
         return None
     # RFC 5280, 4.1.2.5: UTCTime has two digits of the year, 1950 to 2049.

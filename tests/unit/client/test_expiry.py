@@ -16,9 +16,10 @@ def test_it_is_as_the_library_reads_it(days):
     assert expiry(b"# a comment\n" + pem) == x509.load_pem_x509_certificate(pem).not_valid_after_utc
 
 
-@pytest.mark.parametrize("pem", [b"", b"rubbish", b"-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"])
-def test_what_is_no_certificate_has_none(pem):
-    assert expiry(pem) is None
+@pytest.mark.parametrize("text", ["", "aGVsbG8=", "aGVsbG8", "!"])
+def test_what_is_no_certificate_has_none(text):
+    assert expiry(text.encode()) is None
+    assert expiry(f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n".encode()) is None
 
 
 def test_an_expired_certificate_is_an_operator_error():
