@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from kybern.apiserver import asgi
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
 from kybern.apiserver.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from kybern.apiserver.audit import Audit
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ class App:
         """How many requests are served at a time: writes (True) and others (False); 0 is no limit."""
         self.running = {False: 0, True: 0}
         self.telemetry = Telemetry(self)
+        self.audit: Audit | None = None
         self.services: dict[str, Any] = {}
         """What parts leave for others to find: "tokens" (issuer), "kubelet" (client), ..."""
 

@@ -1,8 +1,9 @@
 """The way of a request, in order.
 
     request info     info.parse: which resource, which verb
+    audit            its end, whatever that is, is written down
     limits           how many are served at a time
-    authentication   the first authenticator that knows the credential; else anonymous
+    authentication   the first authenticator that knows the credential; else anonymous; from here it is audited
     impersonation    Impersonate-* headers, if the user may
     authorization    the first authorizer with an opinion
     verb             dispatch.py; admission is part of the verbs that write
@@ -18,7 +19,7 @@ from kybern.api.errors import APIError, InternalError, ServiceUnavailable, TooMa
 from kybern.apiserver import dispatch, info
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
-from kybern.apiserver.authz.base import require
+from kybern.apiserver.authz.base import decide, forbidden
 from kybern.apiserver.request import ANONYMOUS, Request, Response, UserInfo, status_response
 from kybern.process.clock import monotonic, new_uid
 from kybern.store.base import StoreUnavailable, TooLarge, Untransformable
@@ -35,6 +36,8 @@ async def serve(app: App, request: Request) -> Response:
     began = monotonic()
     asked = request.info = info.parse(request)
     response = await _limited(app, request)
+    if request.trail is not None:
+        response = request.trail.answered(response)
     # Paths of nothing would make label values without end.
     if request.resource is not None and not (asked.subresource and response.status == 404):
         app.telemetry.count(asked, response.status, monotonic() - began)
@@ -58,24 +61,36 @@ async def _limited(app: App, request: Request) -> Response:
 async def _answer(app: App, request: Request) -> Response:
     try:
         request.user = await authenticate(app, request)
+        trail = app.audit.begin(request) if app.audit is not None else None
         if impersonation.asked(request):
             await impersonation.impersonate(app, request)
-        await require(app, request.user, request.info)
+            if trail is not None:
+                trail.impersonated(request.user)
+        decision = await decide(app, request.user, request.info)
+        if trail is not None:
+            trail.decided(decision)
+        if not decision.allowed:
+            raise forbidden(request.user, request.info, decision.reason)
         response = await dispatch.dispatch(app, request)
     except APIError as error:
         response = status_response(error)
+        if app.audit is not None and isinstance(error, Unauthorized) and request.trail is None:
+            app.audit.unauthenticated(request)
     except StoreUnavailable as error:
         response = status_response(ServiceUnavailable(str(error)))
     except TooLarge as error:
         response = status_response(Unclassified(str(error)))
     except Untransformable as error:
         response = status_response(_internal(str(error)))
-    except Exception:
+    except Exception as error:
         log.exception("%s %s", request.method, request.path)
+        if request.trail is not None:
+            request.trail.panicked(error)
         response = status_response(_internal("the server's log has more"))
     if request.warnings:
         response.headers += [("warning", warning(text)) for text in dict.fromkeys(request.warnings)]
-    response.headers.append(("audit-id", request.headers.get("audit-id") or new_uid()))
+    known = request.trail.id if request.trail is not None else request.headers.get("audit-id")
+    response.headers.append(("audit-id", known or new_uid()))
     return response
 
 

@@ -41,6 +41,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_etcd_flags(parser)
     add("--etcd-compaction-interval", default="5m0s", metavar="DURATION",
         help="how often history in etcd is forgotten; 0 leaves that to others")  # fmt: skip
+    _add_audit_flags(add)
     _add_encryption_flags(add)
     _add_identity_flags(add)
     _add_policy_flags(add)
@@ -53,6 +54,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--shutdown-grace", type=float, default=5.0, metavar="SECONDS", help="how long running requests may take to end"
     )
+
+
+def _add_audit_flags(add: Add) -> None:
+    add("--audit-policy-file", type=Path, default=None, metavar="FILE",
+        help="audit Policy that says which requests are written down")  # fmt: skip
+    add("--audit-log-path", default="", metavar="FILE", help="where they are written down; - is standard output")
+    add("--audit-log-format", choices=("json",), default="json", help="the form of a line")
+    add("--audit-log-maxsize", type=int, default=0, metavar="MB",
+        help="the size at which the file is set aside; 100 where it is 0")  # fmt: skip
+    add("--audit-log-maxbackup", type=int, default=0, metavar="N", help="how many set aside are kept; 0 for all")
+    add("--audit-log-maxage", type=int, default=0, metavar="DAYS", help="how long they are kept; 0 for any age")
 
 
 def _add_encryption_flags(add: Add) -> None:
@@ -139,6 +151,9 @@ def check(args: argparse.Namespace) -> None:
     seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
     if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
         raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
+    for flag in ("audit_log_maxsize", "audit_log_maxbackup", "audit_log_maxage"):
+        if getattr(args, flag) < 0:
+            raise OperatorError(f"--{flag.replace('_', '-')} {getattr(args, flag)} can't be a negative number")
     if args.encryption_provider_config_automatic_reload and not args.encryption_provider_config:
         raise OperatorError(
             "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 import orjson
@@ -15,6 +15,9 @@ import orjson
 from kybern.api.errors import APIError
 from kybern.api.resource import Resource
 from kybern.api.types import Object
+
+if TYPE_CHECKING:
+    from kybern.apiserver.audit import Trail
 
 JSON = "application/json"
 
@@ -68,6 +71,7 @@ class Request:
         "peer_certificate",
         "query",
         "resource",
+        "trail",
         "user",
         "warnings",
     )
@@ -95,6 +99,8 @@ class Request:
         self.user: UserInfo = ANONYMOUS
         self.info: RequestInfo = RequestInfo("", path)
         self.resource: Resource | None = None
+        self.trail: Trail | None = None
+        """Where it is written down, if it is audited."""
         self.warnings: list[str] = []
 
     @property

@@ -92,16 +92,23 @@ class Union:
 
 async def require(app: App, user: UserInfo, info: RequestInfo) -> None:
     """Raise Forbidden unless the server's authorizers allow the request."""
+    decision = await decide(app, user, info)
+    if not decision.allowed:
+        raise forbidden(user, info, decision.reason)
+
+
+async def decide(app: App, user: UserInfo, info: RequestInfo) -> Decision:
+    """What the server's authorizers say: True and why, or False and all that was said against it."""
     reasons = []
     for authorizer in app.authorizers:
         decision = await authorizer.authorize(user, info)
         if decision.allowed:
-            return
+            return decision
         if decision.reason:
             reasons.append(decision.reason)
         if decision.allowed is False:
             break
-    raise forbidden(user, info, "\n".join(reasons))
+    return Decision(False, "\n".join(reasons))
 
 
 def forbidden(user: UserInfo, info: RequestInfo, reason: str) -> Forbidden:

@@ -1,0 +1,350 @@
+"""Who asked for what, and what came of it: an audit event at each stage of a request that the policy names.
+
+The chain tells a request's `Trail` what it finds out. An event's fixed parts are put together at once, its objects and
+its encoding are the writing thread's work.
+Source: API reference, Event (audit.k8s.io/v1); Kubernetes documentation, "Auditing".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from kybern.api import codec
+from kybern.api.errors import APIError
+from kybern.api.types import Object
+from kybern.apiserver.app import Decision
+from kybern.apiserver.audit_log import AuditLog
+from kybern.apiserver.audit_policy import (
+    COMPLETE,
+    LEVELS,
+    METADATA,
+    NONE,
+    PANIC,
+    RECEIVED,
+    REQUEST,
+    REQUEST_RESPONSE,
+    STARTED,
+    Policy,
+    Verdict,
+)
+from kybern.apiserver.chain import LONG_RUNNING
+from kybern.apiserver.request import Request, Response, Sink, Stream, Upgrade, UserInfo
+from kybern.process.clock import clock, new_uid
+
+VERSION = "audit.k8s.io/v1"
+MAX_ID = 64
+MAX_AGENT = 1024
+_STATUS = b'{"kind":"Status",'
+_PATH = "/:@!$&'()*+,;=~"
+
+
+class Audit:
+    """Begins the trails of requests."""
+
+    def __init__(self, policy: Policy, log: AuditLog) -> None:
+        self._policy, self._log = policy, log
+
+    def begin(self, request: Request) -> Trail | None:
+        """The trail of an authenticated request, left in it; None if nothing of it is written."""
+        verdict = self._policy.evaluate(request.user, request.info)
+        if verdict.level == NONE:
+            return None
+        trail = request.trail = Trail(self._log, request, verdict, request.user)
+        trail.received()
+        return trail
+
+    def unauthenticated(self, request: Request) -> None:
+        """Note a request whose credentials were refused."""
+        verdict = self._policy.evaluate(None, request.info)
+        if verdict.level != NONE:
+            Trail(self._log, request, verdict, None).refused()
+
+
+class Trail:
+    """What is known of one request so far."""
+
+    def __init__(self, log: AuditLog, request: Request, verdict: Verdict, user: UserInfo | None) -> None:
+        self.id = request.headers.get("audit-id", "")[:MAX_ID] or new_uid()
+        self._log, self._request, self._verdict = log, request, verdict
+        self._began = clock.micro_stamp()
+        self._user = _user(user) if user else {}
+        self._impersonated: Object | None = None
+        self._annotations: dict[str, str] = {}
+        self._allowed = False
+        self._over = False
+
+    # What the chain tells.
+
+    def received(self) -> None:
+        """It arrived, and its sender is known."""
+        self._emit(RECEIVED)
+
+    def refused(self) -> None:
+        """Its sender isn't known."""
+        tried = _methods(self._request)
+        message = f"Authentication failed, attempted: {tried}" if tried else "Authentication failed"
+        self._emit(STARTED, {"metadata": {}, "message": message, "code": 401})
+
+    def impersonated(self, user: UserInfo) -> None:
+        """It is made in another's name."""
+        self._impersonated = _user(user)
+
+    def decided(self, decision: Decision) -> None:
+        """Whether it is allowed, and why."""
+        self._allowed = bool(decision.allowed)
+        self._annotations = {
+            "authorization.k8s.io/decision": "allow" if self._allowed else "forbid",
+            "authorization.k8s.io/reason": decision.reason,
+        }
+
+    def panicked(self, error: Exception) -> None:
+        """The server failed at it; nothing comes after."""
+        status = {"metadata": {}, "status": "Failure", "message": f"APIServer panic'd: {error}"}
+        self._emit(PANIC, {**status, "reason": "InternalError", "code": 500}, objects=True)
+        self._over = True
+
+    def answered(self, response: Response) -> Response:
+        """Its answer begins; gives what is to be sent in its place, so that the end is noticed."""
+        if self._over:
+            return response
+        info, body = self._request.info, response.body
+        status = _status(response)
+        if info.verb == "watch" or info.subresource in LONG_RUNNING:
+            self._emit(STARTED, status, objects=True)
+
+        def complete(content: bytes = b"") -> None:
+            if not self._over:
+                self._over = True
+                self._emit(COMPLETE, status, objects=True, answer=(content, _content_type(response)))
+
+        if isinstance(response, Stream):
+            return _Followed(response, complete)
+        if isinstance(response, Upgrade):
+            return Upgrade(_until_end(response.handler, complete), response.headers, response.status)
+        if isinstance(body, bytes):
+            complete(body)
+        elif self._request.method == "HEAD":
+            complete()
+        else:
+            keeps = self._verdict.level == REQUEST_RESPONSE and info.subresource not in LONG_RUNNING
+            response.body = _counted(body, complete, keeps)
+        return response
+
+    # Events.
+
+    def _emit(
+        self, stage: str, status: Object | None = None, *, objects: bool = False, answer: tuple[bytes, str] = (b"", "")
+    ) -> None:
+        verdict, request = self._verdict, self._request
+        if stage in verdict.omit_stages:
+            return
+        event: Object = {
+            "kind": "Event",
+            "apiVersion": VERSION,
+            "level": LEVELS[verdict.level],
+            "auditID": self.id,
+            "stage": stage,
+            "requestURI": quote(request.path, safe=_PATH) + (f"?{request.query}" if request.query else ""),
+            "verb": request.info.verb,
+            "user": self._user,
+        }
+        if self._impersonated:
+            event["impersonatedUser"] = self._impersonated
+        if sources := _sources(request):
+            event["sourceIPs"] = sources
+        if agent := request.headers.get("user-agent", ""):
+            event["userAgent"] = agent if len(agent) <= MAX_AGENT else f"{agent[:MAX_AGENT]}...TRUNCATED"
+        if request.info.is_resource:
+            event["objectRef"] = _reference(request)
+        if status:
+            event["responseStatus"] = status
+        tail: Object = {
+            "requestReceivedTimestamp": self._began,
+            "stageTimestamp": self._began if stage == RECEIVED else clock.micro_stamp(),
+        }
+        if self._annotations:
+            tail["annotations"] = self._annotations
+        with_objects = objects and self._allowed and request.info.is_resource and request.info.subresource != "proxy"
+        self._log.write(lambda: _line(event, tail, request if with_objects else None, answer, verdict))
+
+
+def _line(event: Object, tail: Object, request: Request | None, answer: tuple[bytes, str], verdict: Verdict) -> bytes:
+    """The whole event as JSON. Runs in the writing thread: touches nothing that changes."""
+    if request is not None:
+        sent = _decoded(request.body, request.headers.get("content-type", ""))
+        if sent and request.info.verb in ("create", "update"):
+            _complete(event["objectRef"], sent)
+        if sent is not None and verdict.level >= REQUEST:
+            event["requestObject"] = _without_managed_fields(sent) if verdict.omit_managed_fields else sent
+        content, kind = answer
+        if content and verdict.level >= REQUEST_RESPONSE:
+            if kind == codec.JSON and not verdict.omit_managed_fields:
+                event["responseObject"] = orjson.Fragment(content)
+            elif (given := _decoded(content, kind)) is not None:
+                event["responseObject"] = _without_managed_fields(given) if verdict.omit_managed_fields else given
+    assert verdict.level >= METADATA
+    return orjson.dumps({**event, **tail})
+
+
+def _decoded(body: bytes, kind: str) -> Any:
+    """What a body says; None for nothing, and for what can't be read."""
+    if not body:
+        return None
+    if body[:1] in (b"{", b"["):  # also patches, which may be lists
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+    try:
+        return codec.decode(body, kind)
+    except APIError:
+        return None
+
+
+def _complete(reference: Object, sent: Any) -> None:
+    """Fill in what the path left open and the object says."""
+    metadata = sent.get("metadata") if isinstance(sent, dict) else None
+    if isinstance(metadata, dict):
+        for name in ("namespace", "name", "uid", "resourceVersion"):
+            if metadata.get(name) and not reference.get(name):
+                reference[name] = metadata[name]
+
+
+def _without_managed_fields(found: Any) -> Any:
+    if not isinstance(found, dict):
+        return found
+    made = dict(found)
+    if isinstance(made.get("metadata"), dict):
+        made["metadata"] = {name: value for name, value in made["metadata"].items() if name != "managedFields"}
+    if isinstance(made.get("items"), list):
+        made["items"] = [_without_managed_fields(item) for item in made["items"]]
+    if made.get("kind") == "Table" and isinstance(made.get("rows"), list):
+        made["rows"] = [{**row, "object": _without_managed_fields(row.get("object"))} for row in made["rows"]]
+    return made
+
+
+def _user(user: UserInfo) -> Object:
+    made: Object = {"username": user.name}
+    if user.uid:
+        made["uid"] = user.uid
+    if user.groups:
+        made["groups"] = list(user.groups)
+    if user.extra:
+        made["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return made
+
+
+def _reference(request: Request) -> Object:
+    info = request.info
+    parts = {
+        "resource": info.resource,
+        "namespace": info.namespace,
+        "name": info.name,
+        "apiGroup": info.group,
+        "apiVersion": info.version,
+        "subresource": info.subresource,
+    }
+    return {name: value for name, value in parts.items() if value}
+
+
+def _sources(request: Request) -> list[str]:
+    """Who sent it, through which proxies: what they say of themselves first."""
+    headers = request.headers
+    named = [part.strip() for part in headers.get("x-forwarded-for", "").split(",")]
+    named += [headers.get("x-real-ip", "").strip(), request.client[0]]
+    found: list[str] = []
+    for text in named:
+        try:
+            address = str(ipaddress.ip_address(text))
+        except ValueError:
+            continue
+        if not found or found[-1] != address:
+            found.append(address)
+    return found
+
+
+def _methods(request: Request) -> str:
+    scheme = request.headers.get("authorization", "").strip().partition(" ")[0].lower()
+    tried = [scheme] if scheme in ("basic", "bearer") else []
+    return ", ".join([*tried, *(["x509"] if request.peer_certificate else [])])
+
+
+def _content_type(response: Response) -> str:
+    return next((value for name, value in response.headers if name == "content-type"), "")
+
+
+def _status(response: Response) -> Object:
+    """The code, and the rest of a Status where that is the answer."""
+    body = response.body
+    if isinstance(body, bytes) and body.startswith(_STATUS):
+        found = orjson.loads(body)
+        names = ("status", "message", "reason", "details")
+        return {"metadata": {}, **{name: found[name] for name in names if found.get(name)}, "code": response.status}
+    return {"metadata": {}, "code": response.status}
+
+
+async def _counted(body: AsyncIterator[bytes], complete: Callable[[bytes], None], keeps: bool) -> AsyncIterator[bytes]:
+    """The same pieces; `complete` gets them together at the end, if anybody wants them."""
+    pieces: list[bytes] = []
+    try:
+        async for piece in body:
+            if keeps:
+                pieces.append(piece)
+            yield piece
+    finally:
+        complete(b"".join(pieces))
+
+
+def _until_end(handler: Callable[[Any, Any], Any], complete: Callable[[], None]) -> Callable[[Any, Any], Any]:
+    async def serve(reader: Any, writer: Any) -> None:
+        try:
+            await handler(reader, writer)
+        finally:
+            complete()
+
+    return serve
+
+
+class _Finishing:
+    """A sink that also tells of the end."""
+
+    __slots__ = ("_complete", "_sink", "write")
+
+    def __init__(self, sink: Sink, complete: Callable[[], None]) -> None:
+        self._sink, self._complete = sink, complete
+        self.write = sink.write
+
+    @property
+    def congested(self) -> bool:
+        return self._sink.congested
+
+    def finish(self) -> None:
+        self._complete()
+        self._sink.finish()
+
+
+class _Followed(Stream):
+    """A stream whose end is told of."""
+
+    __slots__ = ("_complete", "_stream")
+
+    def __init__(self, stream: Stream, complete: Callable[[], None]) -> None:
+        super().__init__()
+        self.headers = stream.headers
+        self.status = stream.status
+        self._stream, self._complete = stream, complete
+
+    def start(self, sink: Sink) -> None:
+        self._stream.start(_Finishing(sink, self._complete))
+
+    def resumed(self) -> None:
+        self._stream.resumed()
+
+    def closed(self) -> None:
+        self._stream.closed()
+        self._complete()
