@@ -169,8 +169,10 @@ class Trail:
         }
         if self._annotations:
             tail["annotations"] = self._annotations
-        with_objects = objects and self._allowed and request.info.is_resource and request.info.subresource != "proxy"
-        self._log.write(lambda: _line(event, tail, request if with_objects else None, answer, verdict))
+        with_objects = objects and request.info.is_resource and request.info.subresource != "proxy"
+        # The body of a request that is refused isn't looked at.
+        sent = request if with_objects and self._allowed else None
+        self._log.write(lambda: _line(event, tail, sent, answer if with_objects else (b"", ""), verdict))
 
 
 def _line(event: Object, tail: Object, request: Request | None, answer: tuple[bytes, str], verdict: Verdict) -> bytes:
@@ -181,12 +183,12 @@ def _line(event: Object, tail: Object, request: Request | None, answer: tuple[by
             _complete(event["objectRef"], sent)
         if sent is not None and verdict.level >= REQUEST:
             event["requestObject"] = _without_managed_fields(sent) if verdict.omit_managed_fields else sent
-        content, kind = answer
-        if content and verdict.level >= REQUEST_RESPONSE:
-            if kind == codec.JSON and not verdict.omit_managed_fields:
-                event["responseObject"] = orjson.Fragment(content)
-            elif (given := _decoded(content, kind)) is not None:
-                event["responseObject"] = _without_managed_fields(given) if verdict.omit_managed_fields else given
+    content, kind = answer
+    if content and verdict.level >= REQUEST_RESPONSE:
+        if kind == codec.JSON and not verdict.omit_managed_fields:
+            event["responseObject"] = orjson.Fragment(content)
+        elif (given := _decoded(content, kind)) is not None:
+            event["responseObject"] = _without_managed_fields(given) if verdict.omit_managed_fields else given
     assert verdict.level >= METADATA
     return orjson.dumps({**event, **tail})
 

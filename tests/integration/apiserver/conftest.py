@@ -73,11 +73,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(directory: Path, *flags: str, users: str = "", up: str = "readyz") -> Iterator[Kubectl]:
-    """A server with these flags besides; `directory` keeps its data, so that another may go on with them. `users` are
-    lines of tokens besides the administrator's, `up` the path that tells when it is there."""
+def running(directory: Path, *flags: str, up: str = "readyz") -> Iterator[Kubectl]:
+    """A server with these flags besides; `directory` keeps its data, so that another may go on with them. `up` is
+    the path that tells when it is there."""
     tokens = directory / "tokens.csv"
-    tokens.write_text(f"{TOKEN},tester,1,system:masters\n{users}")
+    tokens.write_text(f"{TOKEN},tester,1,system:masters\n")
     port = free_port()
     command = [sys.executable, "-m", "kybern", "apiserver", "--data-dir", str(directory / "data")]
     command += ["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"]
