@@ -39,7 +39,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kubectl(directory: Path) -> Iterator[Kubectl]:
     (directory / "policy.yaml").write_text(yaml.safe_dump(POLICY))
     flags = ["--audit-policy-file", str(directory / "policy.yaml"), "--audit-log-path", str(directory / "audit.log")]
-    with running(directory, *flags, users="low,low,2,\n") as made:
+    with running(directory, *flags) as made:
         yield made
 
 
