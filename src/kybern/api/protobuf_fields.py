@@ -104,6 +104,20 @@ MESSAGES: dict[str, str] = {
     "numberReady:int? observedGeneration:int updatedNumberScheduled:int numberAvailable:int numberUnavailable:int "
     "collisionCount:int? conditions:*DaemonSetCondition",
     "DaemonSetCondition": "type status lastTransitionTime:time reason message",
+    "StatefulSet": "metadata:ObjectMeta spec:StatefulSetSpec status:StatefulSetStatus",
+    "StatefulSetSpec": "replicas:int? selector:LabelSelector template:PodTemplateSpec "
+    "volumeClaimTemplates:*PersistentVolumeClaim serviceName podManagementPolicy "
+    "updateStrategy:StatefulSetUpdateStrategy revisionHistoryLimit:int? minReadySeconds:int "
+    "persistentVolumeClaimRetentionPolicy:StatefulSetPersistentVolumeClaimRetentionPolicy "
+    "ordinals:StatefulSetOrdinals",
+    "StatefulSetUpdateStrategy": "type rollingUpdate:RollingUpdateStatefulSetStrategy",
+    "RollingUpdateStatefulSetStrategy": "partition:int? maxUnavailable:intorstring",
+    "StatefulSetPersistentVolumeClaimRetentionPolicy": "whenDeleted whenScaled",
+    "StatefulSetOrdinals": "start:int?",
+    "StatefulSetStatus": "observedGeneration:int replicas:int? readyReplicas:int currentReplicas:int "
+    "updatedReplicas:int currentRevision updateRevision @9 collisionCount:int? conditions:*StatefulSetCondition "
+    "availableReplicas:int?",
+    "StatefulSetCondition": "type status lastTransitionTime:time reason message",
     "ControllerRevision": "metadata:ObjectMeta data:json revision:int?",
     # autoscaling
     "autoscaling.v1.HPA": "metadata:ObjectMeta spec:autoscaling.v1.HPASpec status:autoscaling.v1.HPAStatus",
@@ -170,7 +184,7 @@ ROOTS: dict[str, str] = {
     "v1": "Namespace ConfigMap Secret ServiceAccount Binding Service ResourceQuota PersistentVolumeClaim Event Pod "
     "DeleteOptions",
     "meta.k8s.io/v1": "DeleteOptions",
-    "apps/v1": "Deployment ReplicaSet DaemonSet ControllerRevision",
+    "apps/v1": "Deployment ReplicaSet DaemonSet StatefulSet ControllerRevision",
     "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA",
     "certificates.k8s.io/v1": "CertificateSigningRequest",
     "coordination.k8s.io/v1": "Lease",

@@ -19,6 +19,7 @@ _WORKERS = {
     "deployment": "deployment-controller",
     "replicaset": "replicaset-controller",
     "daemonset": "daemonset-controller",
+    "statefulset": "statefulset-controller",
     "rc": "replicationcontroller-controller",
     "endpoint": "endpoints-controller",
     "service-endpoint": "endpointslice-controller",

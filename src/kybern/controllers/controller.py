@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kybern.client import controller
-from kybern.client.controller import Terminal, periodically
+from kybern.client.controller import Failure, Terminal, periodically
 from kybern.client.rest import Client
 from kybern.controllers.options import Options
 
-__all__ = ["Context", "Controller", "Terminal", "periodically"]
+__all__ = ["Context", "Controller", "Failure", "Terminal", "periodically"]
 
 
 class Context(controller.Context[Options]):

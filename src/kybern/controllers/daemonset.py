@@ -6,39 +6,36 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from kybern.api.apps.daemonset import template_generation
-from kybern.api.errors import APIError, Conflict, NotFound
+from kybern.api.errors import APIError, NotFound
 from kybern.api.types import Object, key_of
 from kybern.controllers import daemonset_nodes as placement
 from kybern.controllers import daemonset_rolling as rolling
 from kybern.controllers import pods, revisions
 from kybern.controllers.controller import Context
 from kybern.controllers.daemonset_nodes import Placement, Verdict
-from kybern.controllers.owners import claim, controller_of, is_deleting, owner_index
+from kybern.controllers.owners import is_deleting
 from kybern.controllers.podcontrol import BURST
-from kybern.controllers.podowner import PodOwner
+from kybern.controllers.revisions import RevisionOwner
 from kybern.process.clock import clock
 
 _BACKOFF, _BACKOFF_MAX = 1.0, 900.0
 """Seconds between deletions of pods that fail on the same node: the first wait, and the longest."""
 
 
-class DaemonSetController(PodOwner):
+class DaemonSetController(RevisionOwner):
     name = "daemonset-controller"
     aliases = ("daemonset",)
     workers = 2
     api_version, kind, plural = "apps/v1", "DaemonSet", "daemonsets"
+    hash_label = revisions.POD_LABEL
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.nodes = self.informer("v1", "nodes", namespaced=False)
-        self.revisions = self.informer("apps/v1", "controllerrevisions")
-        self.revisions.add_index("owner", owner_index)
-        self._revisions = self.client.resource("apps/v1", "controllerrevisions")
         self._backoff = Backoff()
-        self.watch(self.revisions, self._owner_of_revision)
         self.nodes.on_change(self._node_changed)
 
     async def reconcile(self, key: str) -> float | None:
@@ -71,10 +68,6 @@ class DaemonSetController(PodOwner):
         return min(filter(None, (again, wait)), default=None)
 
     # What leads to a DaemonSet.
-
-    def _owner_of_revision(self, revision: Object) -> Iterable[str]:
-        ref = controller_of(revision)
-        return [f"{revision['metadata']['namespace']}/{ref['name']}"] if ref and ref["kind"] == self.kind else []
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         """Nodes report often; only what changes where pods run counts."""
@@ -164,49 +157,27 @@ class DaemonSetController(PodOwner):
     async def _history(self, daemon_set: Object) -> tuple[Object, list[Object]]:
         """The revision of the present template (made if there is none), and the others."""
         data = revisions.snapshot(daemon_set)
-        found = [await self._labelled(one) for one in await self._own_revisions(daemon_set)]
+        found = [await self._labelled(one) for one in await self.own_revisions(daemon_set)]
         old = [one for one in found if one.get("data") != data]
-        same = revisions.in_order(one for one in found if one.get("data") == data)
+        same = [one for one in found if one.get("data") == data]
         number = revisions.next_number(old)
         if not same:
-            return await self._create_revision(daemon_set, data, number), old
+            return await self.create_revision(daemon_set, data, number), old
         current = same.pop()
         for double in same:
             await self._merge(daemon_set, double, current)
         if current["revision"] < number:
-            current = await self._revisions.update({**current, "revision": number})
+            current = await self.revision_resource.update({**current, "revision": number})
         return current, old
-
-    async def _own_revisions(self, daemon_set: Object) -> list[Object]:
-        meta = daemon_set["metadata"]
-        return await claim(
-            daemon_set,
-            self.selector(daemon_set),
-            self.revisions.by_index("owner", meta["uid"]),
-            self.revisions.by_index("owner", f"orphan/{meta['namespace']}"),
-            self._revisions,
-            lambda: self.resource.get(meta["name"], meta["namespace"]),
-        )
 
     async def _labelled(self, revision: Object) -> Object:
         meta = revision["metadata"]
         labels = meta.get("labels") or {}
         if revisions.POD_LABEL in labels:
             return revision
-        return await self._revisions.update(
+        return await self.revision_resource.update(
             {**revision, "metadata": {**meta, "labels": {**labels, revisions.POD_LABEL: meta["name"]}}}
         )
-
-    async def _create_revision(self, daemon_set: Object, data: Object, number: int) -> Object:
-        try:
-            return await revisions.create(
-                revisions.make(daemon_set, data, number, revisions.POD_LABEL), self._revisions
-            )
-        except revisions.Collision as error:
-            status = dict(daemon_set.get("status") or {})
-            status["collisionCount"] = status.get("collisionCount", 0) + 1
-            await self.resource.update_status({**daemon_set, "status": status})
-            raise Conflict(str(error)) from None
 
     async def _merge(self, daemon_set: Object, double: Object, kept: Object) -> None:
         """Two revisions of the same template: its pods are told of the one that stays."""
@@ -217,20 +188,13 @@ class DaemonSetController(PodOwner):
             if (meta.get("labels") or {}).get(revisions.POD_LABEL) == gone:
                 change = {"metadata": {"labels": {revisions.POD_LABEL: label}}}
                 await self.pod_resource.patch(meta["name"], change, meta["namespace"])
-        await self._delete_revisions([double])
+        await self.delete_revisions([double])
 
     async def _forget_old(self, daemon_set: Object, old: Sequence[Object]) -> None:
         hashes = {(pod["metadata"].get("labels") or {}).get(revisions.POD_LABEL) for pod in self._own_pods(daemon_set)}
         live = [one["metadata"]["name"] for one in old if one["metadata"]["labels"][revisions.POD_LABEL] in hashes]
         limit = daemon_set["spec"].get("revisionHistoryLimit", 10)
-        await self._delete_revisions(revisions.to_forget(old, limit, live))
-
-    async def _delete_revisions(self, surplus: Iterable[Object]) -> None:
-        for one in surplus:
-            try:
-                await self._revisions.delete(one["metadata"]["name"], one["metadata"]["namespace"])
-            except NotFound:
-                continue
+        await self.delete_revisions(revisions.to_forget(old, limit, live))
 
 
 class Backoff:
