@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import threading
@@ -117,6 +118,16 @@ def test_a_static_pod_has_a_mirror(cluster: Cluster) -> None:
     eventually(lambda: cluster.kubectl_process("get", "pod", f"static-{node}").returncode)
 
 
+def test_changes_are_written_down(cluster: Cluster) -> None:
+    cluster.kubectl("create", "configmap", "audited")
+    lines = [json.loads(line) for line in (DATA_DIR / "logs" / "audit.log").read_text().splitlines()]
+    found = [line for line in lines if line.get("objectRef", {}).get("name") == "audited"]
+    assert [(line["verb"], line["user"]["username"], line["responseStatus"]["code"]) for line in found] == [
+        ("create", "kubernetes-admin", 201)
+    ]
+    assert (DATA_DIR / "logs" / "audit.log").stat().st_mode & 0o077 == 0
+
+
 def test_an_image_can_be_loaded(cluster: Cluster, tmp_path: Path) -> None:
     from kybern.cluster.oci import Layer, write_archive, write_layer
 
@@ -141,6 +152,4 @@ def test_down_leaves_nothing_on_the_host(cluster: Cluster) -> None:
 
 
 def as_json(obj: dict) -> str:
-    import json
-
     return json.dumps(obj)

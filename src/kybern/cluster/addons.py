@@ -1,35 +1,35 @@
 """What a fresh cluster is given besides its processes: the DNS service, which points at the DNS server on the node, and
-what that server and the network agents may read."""
+what that server, the network agents and the cloud controller manager may do."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 
 from kybern.api.errors import AlreadyExists
 from kybern.api.types import Object
-from kybern.client.rest import Client
+from kybern.client.rest import Client, ResourceClient
 from kybern.cluster.layout import Settings
 
 _DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/name": "KubeDNS"}
 _DNS_ROLE = "system:cluster-dns"
 _NETWORK_ROLE = "system:kybern-network"
+_CLOUD_ROLE = "system:cloud-controller-manager"
 _PROTOCOLS = {"dns": "UDP", "dns-tcp": "TCP"}
 
 
 async def apply(client: Client, settings: Settings, dns_servers: Sequence[str]) -> None:
     """Create what is missing and mend what differs. `dns_servers` are the addresses of the nodes that answer."""
-    for kind, made in (
-        ("clusterroles", dns_role()),
-        ("clusterrolebindings", dns_binding()),
-        ("clusterroles", network_role()),
-        ("clusterrolebindings", network_binding()),
-    ):
-        with contextlib.suppress(AlreadyExists):
-            await client.resource("rbac.authorization.k8s.io/v1", kind, namespaced=False).create(made)
-    services = client.resource("v1", "services")
-    with contextlib.suppress(AlreadyExists):
-        await services.create(dns_service(settings))
+    rbac = "rbac.authorization.k8s.io/v1"
+    # All at once: the components that wait for their rights try again ever more rarely.
+    roles = client.resource(rbac, "clusterroles", namespaced=False)
+    bindings = client.resource(rbac, "clusterrolebindings", namespaced=False)
+    await asyncio.gather(
+        *(_create(roles, role) for role in (cloud_role(), network_role(), dns_role())),
+        *(_create(bindings, binding) for binding in (cloud_binding(), network_binding(), dns_binding())),
+        _create(client.resource("v1", "services"), dns_service(settings)),
+    )
     slices = client.resource("discovery.k8s.io/v1", "endpointslices")
     wanted = dns_endpoints(settings, dns_servers)
     try:
@@ -37,6 +37,11 @@ async def apply(client: Client, settings: Settings, dns_servers: Sequence[str]) 
     except AlreadyExists:
         changes = {"endpoints": wanted["endpoints"], "ports": wanted["ports"]}
         await slices.patch(wanted["metadata"]["name"], changes, "kube-system", type="merge")
+
+
+async def _create(resource: ResourceClient, made: Object) -> None:
+    with contextlib.suppress(AlreadyExists):
+        await resource.create(made)
 
 
 def dns_role() -> Object:
@@ -79,13 +84,38 @@ def network_role() -> Object:
 
 def network_binding() -> Object:
     """Gives it to the network agents' own user: a kubelet's can't list the nodes."""
+    return _binding_to_namesake(_NETWORK_ROLE)
+
+
+def cloud_role() -> Object:
+    """What the cloud controller manager reads, and says of nodes and Services."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": _CLOUD_ROLE},
+        "rules": [
+            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch", "patch", "update", "delete"]},
+            {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": [""], "resources": ["nodes/status", "services/status"], "verbs": ["patch"]},
+            {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+        ],
+    }
+
+
+def cloud_binding() -> Object:
+    """Gives it to the manager's user."""
+    return _binding_to_namesake(_CLOUD_ROLE)
+
+
+def _binding_to_namesake(name: str) -> Object:
+    """A role for the user of the same name."""
     group = "rbac.authorization.k8s.io"
     return {
         "apiVersion": f"{group}/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": _NETWORK_ROLE},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": _NETWORK_ROLE},
-        "subjects": [{"apiGroup": group, "kind": "User", "name": _NETWORK_ROLE}],
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
     }
 
 

@@ -38,12 +38,17 @@ backend servers
     write_private(_path(layout), text.encode())
 
 
-def command(layout: Layout) -> tuple[str, ...]:
-    """Raises OperatorError."""
+def program() -> str:
+    """Where HAProxy is. Raises OperatorError."""
     haproxy = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if not haproxy:
         raise OperatorError("haproxy is not installed; run `apt-get install haproxy` (or `make install`)")
-    return (haproxy, "-db", "-q", "-f", str(_path(layout)))
+    return haproxy
+
+
+def command(layout: Layout) -> tuple[str, ...]:
+    """Raises OperatorError."""
+    return (program(), "-db", "-q", "-f", str(_path(layout)))
 
 
 def stamp(layout: Layout) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from kybern.cluster import balancer, containerd, etcd_member, machines
+from kybern.cluster import audit_policy, balancer, cloud, containerd, etcd_member, machines
 from kybern.cluster.layout import HOME, WORKER, Layout, Settings
 from kybern.cluster.topology import Member, Topology, layout_of
 
@@ -21,17 +21,24 @@ class Component:
 
 
 def components(layout: Layout, settings: Settings) -> list[Component]:
-    """What a supervisor runs. Writes no files; credentials.py and balancer.py have. Raises OperatorError."""
-    return _machine(layout) if settings.role == HOME else _node(layout, settings)
+    """What a supervisor runs. Writes no files; credentials.py, balancer.py and cloud.py have. Raises OperatorError."""
+    return _machine(layout, settings) if settings.role == HOME else _node(layout, settings)
 
 
-def _machine(layout: Layout) -> list[Component]:
-    """Where there are several nodes: each as one process that runs the rest, and the way to the API servers."""
+def _machine(layout: Layout, settings: Settings) -> list[Component]:
+    """Where there are several nodes: each as one process that runs the rest, the way to the API servers, and the cloud
+    that the nodes are in."""
     topology = Topology.read(layout)
     assert topology is not None
     running = [member for member in topology.members if not member.stopped]
     nodes = [Component(f"node-{member.name}", _enter(layout, member)) for member in running]
-    return [Component("balancer", balancer.command(layout), balancer.stamp(layout)), *nodes]
+    return [Component("balancer", balancer.command(layout), balancer.stamp(layout)), *nodes, _cloud(layout, settings)]
+
+
+def _cloud(layout: Layout, settings: Settings) -> Component:
+    name = "cloud-controller-manager"
+    flags = [_as(layout, name), "--bind-address=127.0.0.1", *_serving(layout, name), *cloud.flags(layout, settings)]
+    return Component(name, _kybern(name, *flags))
 
 
 def _enter(layout: Layout, member: Member) -> tuple[str, ...]:
@@ -56,7 +63,9 @@ def _node(layout: Layout, settings: Settings) -> list[Component]:
     ]
     server = Component("apiserver", _kybern("apiserver", *_apiserver_flags(layout, settings)))
     dns = Component("dns", _kybern("dns", *_dns_flags(layout, settings)))
-    return [*etcd, server, *workload, *control, *network, dns]
+    # Of several nodes, the machine below them runs it.
+    own_cloud = [] if settings.role else [_cloud(layout, settings)]
+    return [*etcd, server, *workload, *control, *network, dns, *own_cloud]
 
 
 def _kybern(command: str, *flags: str) -> tuple[str, ...]:
@@ -85,6 +94,7 @@ def _apiserver_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
+        *audit_policy.flags(layout),
         *etcd_member.client_flags(layout, settings),
     ]
 
@@ -92,6 +102,7 @@ def _apiserver_flags(layout: Layout, settings: Settings) -> list[str]:
 def _kubelet_flags(layout: Layout, settings: Settings) -> list[str]:
     pki = layout.pki
     group = [f"--cgroup-root=/{settings.group}"] if settings.group else []
+    cloud_provider = ["--cloud-provider=external"] if settings.role else []
     return [
         _as(layout, "kubelet"),
         f"--container-runtime-endpoint=unix://{layout.containerd_socket}",
@@ -110,6 +121,7 @@ def _kubelet_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--cluster-domain={settings.cluster_domain}",
         "--cgroup-driver=cgroupfs",
         *group,
+        *cloud_provider,
         "--anonymous-auth=false",
         "--authentication-token-webhook=true",
         "--authorization-mode=Webhook",

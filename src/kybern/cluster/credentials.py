@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from ipaddress import ip_network
 
-from kybern.cluster import containerd
+from kybern.cluster import audit_policy, containerd
 from kybern.cluster.identity import Identity
 from kybern.cluster.layout import WORKER, Layout, Settings
 from kybern.cluster.pki import Authority, signing_key, write_kubeconfig
@@ -20,6 +20,7 @@ CONTROL_PLANE: dict[str, Identity] = {
     "dns": Identity("system:serviceaccount:kube-system:kube-dns", ("system:serviceaccounts", "system:authenticated")),
 }
 PROXY, NETWORK = Identity("system:kube-proxy"), Identity("system:kybern-network")
+CLOUD = Identity("system:cloud-controller-manager")
 
 
 def prepare(layout: Layout, settings: Settings, home: Layout | None = None) -> None:
@@ -36,6 +37,7 @@ def prepare(layout: Layout, settings: Settings, home: Layout | None = None) -> N
         users |= CONTROL_PLANE
     if not settings.role:
         users["admin"] = ADMIN
+        cloud(layout, settings, authority)
     names = tuple(dict.fromkeys((settings.node_name, settings.node_ip, "127.0.0.1", "localhost")))
     authority.issue("kubelet", Identity(node.common_name, node.organizations, names, client=False), layout.pki)
     for user, identity in users.items():
@@ -43,6 +45,14 @@ def prepare(layout: Layout, settings: Settings, home: Layout | None = None) -> N
     if layout is not home:
         shutil.copy2(authority.certificate_path, layout.pki / "ca.crt")
     containerd.write_config(layout)
+
+
+def cloud(layout: Layout, settings: Settings, authority: Authority) -> None:
+    """For the cloud controller manager, of which each machine has one."""
+    names = tuple(dict.fromkeys((settings.node_ip, "localhost", "127.0.0.1")))
+    identity = Identity("cloud-controller-manager", names=names, client=False)
+    authority.issue("cloud-controller-manager", identity, layout.pki)
+    kubeconfig(layout, settings.endpoint, authority, "cloud-controller-manager", CLOUD)
 
 
 def kubeconfig(layout: Layout, endpoint: str, authority: Authority, user: str, identity: Identity) -> None:
@@ -71,6 +81,7 @@ def _control_plane(layout: Layout, settings: Settings, home: Layout, authority: 
             shutil.copy2(home.pki / name, layout.pki / name)
     if settings.etcd:
         _etcd(layout, settings, home)
+    audit_policy.write(layout)
 
 
 def _etcd(layout: Layout, settings: Settings, home: Layout) -> None:

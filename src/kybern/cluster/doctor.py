@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kybern.cluster import containerd
+from kybern.cluster import balancer, containerd
 from kybern.cluster.layout import Layout, Settings, add_data_dir
 from kybern.cluster.processes import Process
 from kybern.process.daemon import OperatorError, reason
@@ -77,6 +77,8 @@ def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
     yield from (_tried(check) for check in (containerd.program, containerd.cni_plugin_dir))
     for name, package in (("kubectl", "kubernetes-client"), ("iptables", "iptables"), ("conntrack", "conntrack")):
         yield _installed(name, package, fatal=False)
+    # A single node can do without, but for Services of type LoadBalancer.
+    yield replace(_tried(balancer.program), fatal=bool(settings and settings.role))
     yield _data_dir(layout.root)
     yield _disk(layout.root)
     yield _filter()
@@ -88,9 +90,8 @@ def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
     what = "may not lower oom_score_adj" if restricted else "may lower oom_score_adj"
     yield Finding(not restricted, what, "no CAP_SYS_RESOURCE: pods keep the default", fatal=False)
     if settings and settings.role:
-        for name, package in (("haproxy", "haproxy"), ("nsenter", "util-linux"), ("unshare", "util-linux")):
-            found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-            yield Finding(bool(found), found or f"{name} is not installed", f"run `apt-get install {package}`")
+        for name in ("nsenter", "unshare"):
+            yield _installed(name, "util-linux")
     elif settings:
         yield from _ports(settings)
 

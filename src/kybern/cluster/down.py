@@ -8,7 +8,7 @@ import logging
 import subprocess
 import sys
 
-from kybern.cluster import host, machines
+from kybern.cluster import cloud, host, machines
 from kybern.cluster.layout import Layout, add_data_dir
 from kybern.cluster.processes import Process
 from kybern.cluster.topology import Topology
@@ -17,7 +17,7 @@ from kybern.process.daemon import OperatorError
 
 log = logging.getLogger(__name__)
 
-_COMPONENTS = ("dns", "proxy", "scheduler", "controller-manager", "kubelet", "apiserver")
+_COMPONENTS = ("cloud-controller-manager", "dns", "proxy", "scheduler", "controller-manager", "kubelet", "apiserver")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ async def run(args: argparse.Namespace) -> int:
     if not layout.exists() and any(layout.root.iterdir()):
         raise OperatorError(f"{layout.root} has files but no cluster of kybern's; remove it yourself if you are sure")
     if topology := Topology.read(layout):
-        await _stop(layout, ("supervisor",))
+        await _stop(layout, ("supervisor", "cloud-controller-manager"))
         await asyncio.to_thread(_switch_off, topology)
     await _stop(layout, ("supervisor", *_COMPONENTS, "balancer"))
     await _remove_pods(layout)
@@ -97,6 +97,7 @@ def _clean_host(layout: Layout, keep_data: bool) -> None:
     host.unmount_below(layout.root)
     host.remove_cgroups()
     host.remove_dummy()
+    cloud.remove()
     host.restore(layout)
     if not keep_data:
         host.remove_tree(layout)

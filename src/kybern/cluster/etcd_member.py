@@ -6,6 +6,7 @@ Source: etcd's "Configuration options" and "Transport security model".
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from kybern.cluster.layout import Layout, Settings
 from kybern.process.daemon import OperatorError
@@ -20,16 +21,17 @@ def command(layout: Layout, settings: Settings) -> tuple[str, ...]:
         raise OperatorError("etcd is not installed; run `apt-get install etcd-server` (or `make install`)")
     pki, ip = layout.pki / "etcd", settings.node_ip
     client, peer = f"https://{ip}:{CLIENT_PORT}", f"https://{ip}:{PEER_PORT}"
-    members = ",".join(f"{_name(member)}=https://{member}:{PEER_PORT}" for member in settings.etcd)
+    members = ",".join(f"{name(member)}=https://{member}:{PEER_PORT}" for member in settings.etcd)
     return (
         etcd,
-        f"--name={_name(ip)}",
+        f"--name={name(ip)}",
         f"--data-dir={layout.root}/etcd",
         f"--listen-client-urls={client},https://127.0.0.1:{CLIENT_PORT}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster={members}",
+        f"--initial-cluster-state={'existing' if joins(layout).exists() else 'new'}",
         "--initial-cluster-token=kybern",
         f"--trusted-ca-file={pki}/ca.crt",
         f"--cert-file={pki}/server.crt",
@@ -58,5 +60,11 @@ def client_flags(layout: Layout, settings: Settings) -> list[str]:
     ]
 
 
-def _name(ip: str) -> str:
+def joins(layout: Layout) -> Path:
+    """There if the member was made anew: without data it joins the others, and founds no cluster of its own."""
+    return layout.root / "etcd.joins"
+
+
+def name(ip: str) -> str:
+    """The member's name."""
     return f"member-{ip.replace('.', '-')}"

@@ -48,6 +48,8 @@ class Settings:
     """Those the node registers with."""
     network_mode: str = "auto"
     """How pods of other nodes are reached: direct, vxlan or auto."""
+    load_balancer_subnet: str = "10.89.1.0/24"
+    """Addresses for Services of type LoadBalancer."""
 
     @property
     def endpoint(self) -> str:

@@ -48,10 +48,11 @@ def make_way_out(topology: Topology, cluster_cidr: str) -> None:
         raise OperatorError(f"nodes get no way out: {error}") from error
 
 
-def route_services(topology: Topology, cidrs: tuple[str, ...]) -> None:
-    """The machine reaches Services and pods through the first node that runs. Raises OperatorError."""
+def route_services(topology: Topology, cidr: str) -> None:
+    """The machine reaches Services through the first node that runs, and pods by the cloud's routes. Raises
+    OperatorError."""
     running = [member for member in topology.members if not member.stopped]
-    for cidr in cidrs if running else ():
+    if running:
         _ip(f"route replace {cidr} via {running[0].ip}")
 
 

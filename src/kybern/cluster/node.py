@@ -1,6 +1,7 @@
 """`kybern node`: the nodes of a cluster made with `up --nodes`, while it runs.
 
-usage: ls | add NAME | rm NAME | stop NAME | start NAME | pause NAME | partition NAME | heal NAME | exec NAME -- COMMAND
+usage: ls | add NAME | rm NAME | stop NAME | start NAME | pause NAME | partition NAME | heal NAME | reset-etcd NAME |
+exec NAME -- COMMAND
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from kybern.api.errors import APIError, NotFound
 from kybern.client.kubeconfig import connect, load
 from kybern.client.rest import Client
-from kybern.cluster import images, machines, seed, several, supervisor
+from kybern.cluster import etcd_reset, images, machines, seed, several, supervisor
+from kybern.cluster.components import components
 from kybern.cluster.layout import Layout, Settings, add_data_dir
 from kybern.cluster.processes import Process
 from kybern.cluster.topology import Member, Topology, layout_of
@@ -63,7 +65,23 @@ async def _list(layout: Layout, topology: Topology) -> int:
             f"{member.name:<16}{role:<15}{member.ip:<16}{_state(member):<13}{ready.get(member.name, '?'):<9}"
             f"{size / 2**20:>5.0f} MiB\n"
         )
+    sys.stdout.writelines(f"{line}\n" for member in topology.members for line in _ailing(layout, member))
     return 0
+
+
+def _ailing(layout: Layout, member: Member) -> Iterator[str]:
+    """What a running node should run and doesn't, a line each."""
+    own = layout_of(layout, member.name)
+    settings = own.read_settings()
+    if settings is None or _state(member) not in ("running", "partitioned"):
+        return
+    for component in components(own, settings):
+        if Process.read(own.run / f"{component.name}.json") is None:
+            advice = f"; if its data is damaged, `kybern node reset-etcd {member.name}` makes it anew from the others"
+            log = own.logs / f"{component.name}.log"
+            yield f"{member.name}: {component.name} ended and is started again; see {log}" + (
+                advice if component.name == "etcd" else ""
+            )
 
 
 def _resident(pid: int) -> int:
@@ -165,7 +183,7 @@ async def _start(args: argparse.Namespace, layout: Layout, topology: Topology, m
 def _reroute(layout: Layout) -> None:
     home, topology = layout.read_settings(), Topology.read(layout)
     assert home is not None and topology is not None
-    machines.route_services(topology, (home.service_cidr, home.cluster_cidr))
+    machines.route_services(topology, home.service_cidr)
 
 
 async def _pause(args: argparse.Namespace, layout: Layout, topology: Topology, member: Member) -> None:
@@ -178,6 +196,10 @@ async def _partition(args: argparse.Namespace, layout: Layout, topology: Topolog
 
 async def _heal(args: argparse.Namespace, layout: Layout, topology: Topology, member: Member) -> None:
     machines.set_link(member, up=True)
+
+
+async def _reset_etcd(args: argparse.Namespace, layout: Layout, topology: Topology, member: Member) -> None:
+    await etcd_reset.reset(layout, topology, member)
 
 
 async def _exec(args: argparse.Namespace, layout: Layout, topology: Topology, member: Member) -> None:
@@ -198,5 +220,6 @@ ACTIONS: dict[str, tuple[Action, str]] = {
     "pause": (_pause, "hold every process of it still"),
     "partition": (_partition, "pull its network cable"),
     "heal": (_heal, "plug it in again"),
+    "reset-etcd": (_reset_etcd, "make its member of etcd anew from the others, in place of a damaged one"),
     "exec": (_exec, "run a command in its namespaces"),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.client.rest import Client
-from kybern.cluster import balancer, credentials, machines, seed
+from kybern.cluster import balancer, cloud, credentials, machines, seed
 from kybern.cluster.layout import CONTROL_PLANE, HOME, WORKER, Layout, Settings
 from kybern.cluster.pki import Authority
 from kybern.cluster.topology import Member, Topology, addresses, layout_of
@@ -50,13 +50,15 @@ def prepare(layout: Layout, home: Settings, topology: Topology, archives: dict[s
     """Everything before the first process. Idempotent. Blocking. Raises OperatorError."""
     authority = Authority(layout.pki)
     credentials.kubeconfig(layout, home.endpoint, authority, "admin", credentials.ADMIN)
+    credentials.cloud(layout, home, authority)
     balancer.write(layout, topology, home.secure_port)
+    cloud.write(layout, home)
     machines.make_bridge(topology)
     machines.make_way_out(topology, home.cluster_cidr)
     seeded = seed.make(images, archives)
     for member in topology.members:
         prepare_node(layout, home, topology, member, seeded, archives)
-    machines.route_services(topology, (home.service_cidr, home.cluster_cidr))
+    machines.route_services(topology, home.service_cidr)
 
 
 def prepare_node(

@@ -9,7 +9,9 @@ import json
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 
 import psutil
@@ -20,6 +22,7 @@ from kybern.client.kubeconfig import connect, load
 from kybern.client.rest import Client
 from kybern.cluster import (
     addons,
+    cloud,
     containerd,
     credentials,
     doctor,
@@ -54,6 +57,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--nodes", type=int, default=0, metavar="N", help="make N nodes on this machine, each in namespaces of its own")
     add("--control-planes", type=int, default=1, metavar="M", help="how many of them run the control plane: 1, 3 or 5")
     add("--node-subnet", type=network, default="10.89.0.0/24", metavar="CIDR", help="nodes' addresses (with --nodes)")
+    services = "addresses of Services of type LoadBalancer"
+    add("--load-balancer-subnet", type=network, default="10.89.1.0/24", metavar="CIDR", help=services)
     add("--network-mode", default="auto", choices=("auto", "direct", "vxlan"), help="how pods reach other nodes' pods")
 
 
@@ -103,14 +108,24 @@ def _decided(args: argparse.Namespace, layout: Layout) -> tuple[Settings, Topolo
             had = f"{len(topology.members)} nodes" if topology else "this machine as its node"
             raise OperatorError(f"the cluster in {layout.root} has {had}; `kybern node add|rm`, or `kybern down` first")
         return found, topology
+    _check_balancers(args.load_balancer_subnet, args.node_subnet if args.nodes else "")
     if not args.nodes:
         return _settings(args), None
     if Path("/sys/class/net", BRIDGE).exists():
         raise OperatorError(f"interface {BRIDGE} exists: another cluster of nodes runs here; take it down first")
     topology = Topology.planned(args.nodes, args.control_planes, args.node_subnet)
-    return several.home_settings(
+    home = several.home_settings(
         topology, secure_port=args.secure_port, cluster_cidr=args.cluster_cidr, network_mode=args.network_mode
-    ), topology
+    )
+    return replace(home, load_balancer_subnet=args.load_balancer_subnet), topology
+
+
+def _check_balancers(subnet: str, nodes: str) -> None:
+    """Raises OperatorError where load balancers can't have addresses of `subnet`."""
+    if ":" in subnet:
+        raise OperatorError(f"--load-balancer-subnet {subnet} must be of IPv4")
+    if nodes and ip_network(subnet).overlaps(ip_network(nodes)):
+        raise OperatorError(f"--load-balancer-subnet {subnet} and --node-subnet {nodes} overlap; choose others")
 
 
 def _prepare(
@@ -124,6 +139,7 @@ def _prepare(
     if not (layout.containerd / "root").exists():
         seed.plant(seed.make(image_dir, archives), layout, archives)
     credentials.prepare(layout, settings)
+    cloud.write(layout, settings)
 
 
 async def _bring_up(
@@ -165,7 +181,13 @@ def memory(topology: Topology) -> int:
 def _settings(args: argparse.Namespace) -> Settings:
     name = args.node_name or re.sub(r"[^a-z0-9.-]+", "-", socket.gethostname().lower()).strip("-.") or "node"
     ip = args.node_ip or host.address()
-    return Settings(node_name=name, node_ip=ip, secure_port=args.secure_port, cluster_cidr=args.cluster_cidr)
+    return Settings(
+        node_name=name,
+        node_ip=ip,
+        secure_port=args.secure_port,
+        cluster_cidr=args.cluster_cidr,
+        load_balancer_subnet=args.load_balancer_subnet,
+    )
 
 
 def import_images(layout: Layout, archives: dict[str, Path]) -> None:
