@@ -70,8 +70,8 @@ def test_flags_become_options(entry, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "say which cloud: --cloud-provider is one of libcloud, outer"),
-        (["--cloud-provider=sky"], '"sky" is not known; known are libcloud, outer'),
+        ([], "say which cloud: --cloud-provider is one of libcloud, local, outer"),
+        (["--cloud-provider=sky"], '"sky" is not known; known are libcloud, local, outer'),
         (["--cloud-provider=outer", "--cluster-cidr=x"], "--cluster-cidr: 'x' does not appear"),
         (["--cloud-provider=outer", "--allocate-node-cidrs"], "--configure-cloud-routes needs --cluster-cidr"),
         (["--cloud-provider=outer", "--cloud-config=/nowhere"], "can't read --cloud-config /nowhere"),

@@ -85,7 +85,7 @@ def test_each_role_runs_what_is_its_own(tmp_path: Path) -> None:
     assert servers.startswith("--etcd-servers=https://10.89.0.12:2379,"), "the member beside it comes first"
 
 
-def test_the_machine_runs_nodes_that_are_not_stopped_and_the_balancer(
+def test_the_machine_runs_nodes_that_are_not_stopped_the_balancer_and_the_cloud(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout, topology = Layout(tmp_path), Topology.planned(3, 3, SUBNET).with_stopped("node-2", True)
@@ -95,11 +95,7 @@ def test_the_machine_runs_nodes_that_are_not_stopped_and_the_balancer(
     balancer.write(layout, topology, 6443)
     home = several.home_settings(topology, secure_port=6443, cluster_cidr="10.244.0.0/16", network_mode="auto")
     made = components(layout, home)
-    assert [one.name for one in made if one.name.startswith(("balancer", "node"))] == [
-        "balancer",
-        "node-node-1",
-        "node-node-3",
-    ]
+    assert [one.name for one in made] == ["balancer", "node-node-1", "node-node-3", "cloud-controller-manager"]
     config = (tmp_path / "balancer.cfg").read_text()
     assert "bind 10.89.0.1:6443" in config
     assert "server node-2 10.89.0.12:6443 check" in config
