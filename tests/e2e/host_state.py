@@ -31,7 +31,7 @@ def _processes() -> list[str]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
-        if re.search(r"containerd|kybern (?!.*pytest)\w|catatonit|-m kybern", line) and "pytest" not in line:
+        if re.search(r"containerd|haproxy|kybern (?!.*pytest)\w|catatonit|-m kybern", line) and "pytest" not in line:
             found.append(line)
     return sorted(found)
 
