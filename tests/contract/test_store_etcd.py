@@ -166,7 +166,8 @@ async def test_a_watch_resumes_after_a_restart(tmp_path: Path) -> None:
         await other.close()
 
 
-async def test_a_watch_that_missed_what_was_compacted_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missed", [1, 10])
+async def test_a_watch_that_missed_what_was_compacted_is_lost(tmp_path: Path, missed: int) -> None:
     async with running(tmp_path) as servers:
         store = await open_store(servers.location)
         heard, _ = await watching(store)
@@ -179,8 +180,9 @@ async def test_a_watch_that_missed_what_was_compacted_is_lost(tmp_path: Path) ->
         servers.start(0)
         await servers.leader()
         other = await open_store(servers.location)
-        for number in range(10):
+        for number in range(missed - 1):
             made = await other.update(PODS + "a", b"%d" % number, expect=made.mod_revision)
+        made = await other.delete(PODS + "a")  # of a deletion compacted to etcd keeps nothing
         await other.compact(made.mod_revision)
         await other.close()
         servers.kill(0)
@@ -190,9 +192,12 @@ async def test_a_watch_that_missed_what_was_compacted_is_lost(tmp_path: Path) ->
         await until(lambda: heard.lost)
         assert isinstance(heard.lost[0], Compacted)
         assert heard.lost[0].compacted == made.mod_revision - 1
+        with pytest.raises(Compacted):
+            await watching(store, after=made.mod_revision - 1)
         again, _ = await watching(store, after=made.mod_revision)
-        await store.delete(PODS + "a")
-        assert again.brief == [("-", PODS + "a", made.mod_revision + 1)]
+        await store.create(PODS + "a", b"1")
+        await until(lambda: again.events)
+        assert again.brief == [("+", PODS + "a", made.mod_revision + 1)]
         await store.close()
 
 

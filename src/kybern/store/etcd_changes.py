@@ -27,7 +27,6 @@ RETRY = 0.2
 """Seconds before a watch that ended is begun anew."""
 RENEWAL = 2.0
 """Seconds that a watch gets to be heard of, before it is begun anew because it lags."""
-EVERYTHING = {"key": b"\0", "range_end": b"\0"}
 
 
 async def latest_revision(client: EtcdClient) -> int:
@@ -38,7 +37,7 @@ async def latest_revision(client: EtcdClient) -> int:
 
 async def all_changes(client: EtcdClient, after: int) -> AsyncGenerator[etcd.WatchResponse, None]:
     """What one watch of everything is told after a revision. Raises Compacted, EtcdFailure."""
-    request = etcd.WatchCreateRequest(**EVERYTHING, start_revision=after + 1, prev_kv=True, progress_notify=True)
+    request = etcd.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=after + 1, prev_kv=True)
     async with aclosing(client.watch(request)) as responses:
         async for response in responses:
             if response.canceled:
@@ -48,11 +47,15 @@ async def all_changes(client: EtcdClient, after: int) -> AsyncGenerator[etcd.Wat
             yield response
 
 
-def reached(response: etcd.WatchResponse) -> int:
-    """The revision up to which a watch of everything has heard all."""
-    if response.events:
-        return int(response.events[-1].kv.mod_revision)
-    return 0 if response.created else int(response.header.revision)
+def reached(response: etcd.WatchResponse, before: int) -> int:
+    """The revision up to which a watch of everything has heard all, given where it was. Raises Compacted where one is
+    missing between: etcd drops what a compaction has just reached, before it has told everybody."""
+    for change in response.events:
+        revision = change.kv.mod_revision
+        if revision > before + 1:
+            raise Compacted(revision - 1)
+        before = max(before, revision)
+    return before
 
 
 class EtcdWatch(Listener):
@@ -129,7 +132,7 @@ class Changes:
         """See Store.watch."""
         watch = EtcdWatch(self, prefix, max(after, 1), on_events, on_lost)  # revision 1 is that of an empty etcd
         if watch.after < self.seen:
-            await self._check_kept(watch.after + 1)
+            await self._check_beginning(watch.after)
         if watch.after >= self.seen:
             self._watches.add(watch)
         else:
@@ -182,11 +185,11 @@ class Changes:
     async def _follow(self) -> None:
         """Hear one watch to its end, which is an EtcdFailure, or to where changes are missing."""
         self._begun = monotonic()
-        latest = await latest_revision(self._client)
-        if latest < self.seen:
-            went_back = f"etcd went back from revision {self.seen} to {latest}: it was restored"
-            self._start_over(StoreUnavailable(went_back), latest)
         try:
+            latest = await self._check_kept(self.seen)
+            if latest < self.seen:
+                went_back = f"etcd went back from revision {self.seen} to {latest}: it was restored"
+                self._start_over(StoreUnavailable(went_back), latest)
             async with aclosing(all_changes(self._client, self.seen)) as responses:
                 async for response in responses:
                     self._note("")
@@ -195,10 +198,10 @@ class Changes:
             self._start_over(error, await latest_revision(self._client))
 
     def _take(self, response: etcd.WatchResponse) -> None:
-        events = self._keys.events(response)
+        now, events = reached(response, self.seen), self._keys.events(response)
         if events:
             self._watches.notify(events)
-        self.seen = max(self.seen, reached(response))
+        self.seen = now
         while self._waiting and self._waiting[0][0] <= self.seen:
             _, _, future = heapq.heappop(self._waiting)
             if not future.done():
@@ -230,15 +233,34 @@ class Changes:
 
     # Watches that begin in the past
 
-    async def _check_kept(self, revision: int) -> None:
-        """Raises Compacted if changes from `revision` on are no longer known."""
+    async def _check_kept(self, revision: int) -> int:
+        """The latest revision. Raises Compacted if not all changes after `revision` are known for certain."""
         try:
-            await self._client.call(RANGE, etcd.RangeRequest(key=b"\0", count_only=True, revision=revision))
+            answer = await self._client.call(RANGE, etcd.RangeRequest(key=b"\0", count_only=True, revision=revision))
         except EtcdFailure as failure:
             if "has been compacted" in failure.details:
                 raise Compacted(await self.compacted()) from None
-            if "future revision" not in failure.details:
+            if "future revision" in failure.details:
+                return await latest_revision(self._client)
+            raise
+        return int(answer.header.revision)
+
+    async def _check_beginning(self, after: int) -> None:
+        """Raises Compacted if a watch can't begin after a revision. One that begins with the very revision that was
+        compacted to can if that created a key: for of what it changed or deleted the value before is gone."""
+        try:
+            await self._check_kept(after)
+        except Compacted as error:
+            if error.compacted != after:
                 raise
+            first = after + 1
+            request = etcd.RangeRequest(
+                key=b"\0", range_end=b"\0", revision=first, min_mod_revision=first, max_mod_revision=first,
+                keys_only=True, limit=1,
+            )  # fmt: skip
+            found = (await self._client.call(RANGE, request)).kvs
+            if not found or found[0].create_revision <= after:
+                raise Compacted(after + 1) from None
 
     async def compacted(self) -> int:
         """The revision up to which history is forgotten, given that there is one: only a watch is told it."""
@@ -272,10 +294,11 @@ class Changes:
         assert watch.position is not None
         async with aclosing(all_changes(self._client, watch.position)) as responses:
             async for response in responses:
+                now = reached(response, watch.position)
                 events = [event for event in self._keys.events(response) if event.entry.key.startswith(watch.prefix)]
                 if events:
                     watch.hand_over(events)
-                watch.position = max(watch.position, reached(response))
+                watch.position = now
                 if watch.cancelled:
                     return
                 if watch.position >= self.seen:
