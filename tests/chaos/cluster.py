@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from kybern.cluster import machines
 from tests.chaos.figures import Fault
 from tests.chaos.recording import BALANCER, Recorder
 from tests.e2e.conftest import eventually
-from tests.e2e.test_nodes import CONTROL_PLANES, NODES_DIR, WORKERS, Nodes
+from tests.e2e.test_nodes import CONTROL_PLANES, NODES_DIR, WORKERS, Nodes, ready_pods, web
 
 ADDRESSES = {name: f"10.89.0.{11 + number}" for number, name in enumerate(CONTROL_PLANES)}
 SERVERS = {BALANCER: "https://10.89.0.1:6443", **{name: f"https://{ip}:6443" for name, ip in ADDRESSES.items()}}
@@ -27,17 +28,21 @@ ELECTED = ("controller-manager", "scheduler")
 class Chaos(Nodes):
     """The cluster, and how to break it."""
 
-    def etcd(self) -> dict[str, dict[str, Any]]:
-        """Node -> what its member of etcd says of itself; without those that don't answer."""
+    def etcdctl(self, *words: str, at: tuple[str, ...] = CONTROL_PLANES) -> str:
+        """What etcdctl says of the members at these nodes; it may fail."""
         pki = NODES_DIR / "nodes" / CONTROL_PLANES[0] / "pki" / "etcd"
-        endpoints = ",".join(f"https://{ip}:2379" for ip in ADDRESSES.values())
+        endpoints = ",".join(f"https://{ADDRESSES[name]}:2379" for name in at)
         flags = [f"--endpoints={endpoints}", f"--cacert={pki}/ca.crt", f"--cert={pki}/client.crt"]
         flags += [f"--key={pki}/client.key", "--command-timeout=2s", "--write-out=json"]
-        command = ["etcdctl", *flags, "endpoint", "status"]
+        command = ["etcdctl", *flags, *words]
         environment = {**os.environ, "ETCDCTL_API": "3"}
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment)
+        return done.stdout
+
+    def etcd(self) -> dict[str, dict[str, Any]]:
+        """Node -> what its member of etcd says of itself; without those that don't answer."""
         names = {f"https://{ip}:2379": name for name, ip in ADDRESSES.items()}
-        answers = json.loads(done.stdout or "[]") or []
+        answers = json.loads(self.etcdctl("endpoint", "status") or "[]") or []
         return {names[answer["Endpoint"]]: answer["Status"] for answer in answers}
 
     def etcd_leader(self) -> str:
@@ -84,7 +89,10 @@ class Chaos(Nodes):
         raise AssertionError(f"{node} runs no {' '.join(words)}")
 
     def kill(self, node: str, *words: str) -> None:
-        self.process(node, *words).send_signal(signal.SIGKILL)
+        """With SIGKILL; returns when it is gone."""
+        victim = self.process(node, *words)
+        victim.send_signal(signal.SIGKILL)
+        psutil.wait_procs([victim], timeout=10)
 
     def supervisor(self, node: str) -> psutil.Process:
         return self.process(node, "kybern", "supervise")
@@ -100,6 +108,51 @@ class Chaos(Nodes):
         pods = self.get("pods", "-l", f"app={name}")["items"]
         return any(pod["spec"].get("nodeName") for pod in pods)
 
+    def gather(self) -> str:
+        """Have one node hold etcd's leader and the leases of all that lead; gives it."""
+        chosen = self.holder(ELECTED[0])
+        others = [name for name in CONTROL_PLANES if name != chosen]
+        for component in ELECTED[1:]:
+            self._end_copies(component, others, lambda component=component: self.holder(component) == chosen)
+        ids = {name: status["header"]["member_id"] for name, status in self.etcd().items()}
+        if self.etcd_leader() != chosen:
+            self.etcdctl("move-leader", f"{ids[chosen]:x}", at=(self.etcd_leader(),))
+        eventually(lambda: self.etcd_leader() == chosen and self.whole(), 60)
+        return chosen
+
+    def _end_copies(self, component: str, nodes: list[str], until: Callable[[], bool]) -> None:
+        """Told to end, a copy gives its lease back; none is started again before `until`."""
+        supervisors = [self.supervisor(name) for name in nodes]
+        for supervisor in supervisors:
+            supervisor.suspend()
+        try:
+            for name in nodes:
+                self.process(name, "kybern", component).terminate()
+            eventually(until, 60)
+        finally:
+            for supervisor in supervisors:
+                supervisor.resume()
+
+    def spread(self, name: str, replicas: int, over: set[str]) -> None:
+        """A Deployment whose pods leave a lost node soon, on all of these nodes."""
+        self.apply(*web(name, replicas))
+        eventually(lambda: len(self.places(name)) == replicas and set(self.places(name)) == over)
+
+    def places(self, app: str) -> list[str]:
+        """Where its ready pods are."""
+        return [item["spec"]["nodeName"] for item in ready_pods(self, app)]
+
+    def kill_everything(self) -> None:
+        """Kill the machine's processes of the cluster and all of all nodes, none with the time to say goodbye."""
+        pids = {json.loads(path.read_text())["pid"] for path in (NODES_DIR / "run").glob("*.json")}
+        victims = [p for name in (*CONTROL_PLANES, *WORKERS) for p in machines.processes(name)]
+        victims += [psutil.Process(pid) for pid in pids - {victim.pid for victim in victims} if psutil.pid_exists(pid)]
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.send_signal(signal.SIGKILL)
+        _, alive = psutil.wait_procs(victims, timeout=10)
+        assert not alive
+
 
 class Trial:
     """One fault while clients write and watch. Times count from `begin`."""
@@ -107,6 +160,7 @@ class Trial:
     def __init__(self, chaos: Chaos, recorder: Recorder, fault: Fault) -> None:
         self.chaos, self.recorder, self.fault = chaos, recorder, fault
         self.began = time.monotonic()
+        self.namespace = recorder.namespace
         self.excused: set[str] = set()
         """Nodes whose logs tell late that they no longer lead, as they were held still."""
 

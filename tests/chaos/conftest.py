@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kybern.client.kubeconfig import load
-from kybern.process.clock import clock
+from kybern.process.clock import clock, name_suffix
 from tests.chaos import history, leaders
 from tests.chaos.cluster import ELECTED, SERVERS, Begin, Chaos, Trial
 from tests.chaos.figures import DOCUMENT, Fault, document
@@ -19,6 +20,8 @@ from tests.e2e.conftest import ROOT, eventually
 from tests.e2e.test_nodes import CONTROL_PLANES, NODES_DIR, kybern
 
 HERE = Path(__file__).parent
+AFTERWARDS = 3.0
+"""Seconds for which clients go on when all is well again."""
 _faults: list[Fault] = []
 
 
@@ -57,12 +60,13 @@ def trial(chaos: Chaos) -> Begin:
         eventually(chaos.whole, 90)
         print(f"\n{title}")
         fault = Fault(title)
-        recorder = Recorder(load(chaos.kubeconfig), SERVERS, f"trial-{len(_faults)}-{os.getpid() % 1000}")
+        recorder = Recorder(load(chaos.kubeconfig), SERVERS, f"trial-{name_suffix()}")
         recorder.start()
         made = Trial(chaos, recorder, fault)
         spells_before = _spells(chaos)
         try:
             yield made
+            time.sleep(AFTERWARDS)
         finally:
             recorder.finish()
         _close(made, spells_before)

@@ -55,7 +55,7 @@ class Recorder:
         """What was answered instead of what was asked for, and how often."""
         self.wrong: set[str] = set()
         """The failures that no outage excuses."""
-        self._namespace = namespace
+        self.namespace = namespace
         self._config, self._servers = config, servers
         self._loop = asyncio.new_event_loop()
         self._ending, self._ended = asyncio.Event(), asyncio.Event()
@@ -121,10 +121,10 @@ class Recorder:
     async def _make_namespace(self, client: Client) -> None:
         namespaces = client.resource("v1", "namespaces", namespaced=False)
         with contextlib.suppress(AlreadyExists):
-            await namespaces.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._namespace}})
+            await namespaces.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
 
     async def _remove_namespace(self, client: Client) -> None:
-        await client.resource("v1", "namespaces", namespaced=False).delete(self._namespace)
+        await client.resource("v1", "namespaces", namespaced=False).delete(self.namespace)
 
     async def _attempt(self, client: Client, act: Callable[[Client], Coroutine[Any, Any, Any]]) -> Any:
         """Again and again until it is answered."""
@@ -153,9 +153,9 @@ class Recorder:
         maps, pods = client.resource("v1", "configmaps"), client.resource("v1", "pods")
         leases = client.resource("coordination.k8s.io/v1", "leases")
         return [
-            self._watch(server, maps, self._namespace, self.history.stretches, _value),
+            self._watch(server, maps, self.namespace, self.history.stretches, _value),
             self._watch(server, leases, "kube-system", self.leases, lambda lease: json.dumps(lease["spec"])),
-            self._watch(server, pods, self._namespace, self.pods, lambda pod: str(pod["metadata"]["uid"])),
+            self._watch(server, pods, self.namespace, self.pods, lambda pod: str(pod["metadata"]["uid"])),
         ]
 
     async def _watch(
@@ -236,7 +236,7 @@ class Recorder:
         began, done = time.monotonic(), False
         try:
             async with asyncio.timeout(_PATIENCE):
-                await own.delete(name, self._namespace, resource_version=str(version))
+                await own.delete(name, self.namespace, resource_version=str(version))
             done = True
         except (APIError, OSError) as error:
             self._failed(error)
@@ -253,9 +253,9 @@ class Recorder:
         try:
             async with asyncio.timeout(_PATIENCE):
                 if self._number % 5:
-                    items = [await maps.get(name, self._namespace)]
+                    items = [await maps.get(name, self.namespace)]
                 else:
-                    items = (await maps.list(self._namespace)).items
+                    items = (await maps.list(self.namespace)).items
         except NotFound:
             items = []
         except (APIError, OSError) as error:
@@ -269,7 +269,7 @@ class Recorder:
         began, value, version = time.monotonic(), "", 0
         try:
             async with asyncio.timeout(_PATIENCE):
-                counter = await own.get(COUNTER, self._namespace)
+                counter = await own.get(COUNTER, self.namespace)
                 value = str(int(counter["data"]["value"]) + 1)
                 meta = counter["metadata"]
                 made = await own.update(self._map(COUNTER, value, int(meta["resourceVersion"])))
@@ -284,7 +284,7 @@ class Recorder:
             self.history.writes.append(done)
 
     def _map(self, name: str, value: str, version: int = 0) -> Object:
-        meta = {"name": name, "namespace": self._namespace}
+        meta = {"name": name, "namespace": self.namespace}
         if version:
             meta["resourceVersion"] = str(version)
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"value": value}}
@@ -303,7 +303,7 @@ class Recorder:
             assert time.monotonic() < end, f"watchers of {sorted(behind)} did not hear of the last write"
             await asyncio.sleep(0.1)
         for server, client in clients.items():
-            listed = await self._attempt(client, lambda c: c.resource("v1", "configmaps").list(self._namespace))
+            listed = await self._attempt(client, lambda c: c.resource("v1", "configmaps").list(self.namespace))
             self.history.finals[server] = {item["metadata"]["name"]: _kept(item) for item in listed.items}
 
     def _reached(self, server: str) -> int:
