@@ -33,7 +33,9 @@ from kybern.store.etcd_client import (
 )
 
 DEFRAGMENT_SECONDS = 300.0
-SETTLING_SECONDS = 20.0
+SETTLING_SECONDS = 30.0
+TRY_SECONDS = 4.0
+"""For one attempt to change members: if its leader is lost etcd never answers it."""
 _DIGEST = 32
 """A snapshot ends in the SHA-256 of what comes before."""
 _SECTOR = 512
@@ -149,10 +151,10 @@ async def named(client: EtcdClient, text: str) -> etcd.Member:
 async def add_member(client: EtcdClient, name: str, peers: Sequence[str], *, learner: bool = False) -> list[str]:
     """Have the cluster expect a member; gives the flags its etcd must be started with. Raises EtcdFailure."""
     request = etcd.MemberAddRequest(peerURLs=peers, isLearner=learner)
-    answer = await _reconfigured(client, MEMBER_ADD, request)
+    await _reconfigure(client, MEMBER_ADD, request, done="Peer URLs already exists")
     cluster = [
-        f"{member.name if member.ID != answer.member.ID else name}={peer}"
-        for member in answer.members
+        f"{name if set(member.peerURLs) == set(peers) else member.name}={peer}"
+        for member in await members(client)
         for peer in member.peerURLs
     ]
     return [
@@ -166,19 +168,24 @@ async def add_member(client: EtcdClient, name: str, peers: Sequence[str], *, lea
 async def remove_member(client: EtcdClient, text: str) -> etcd.Member:
     """Remove it by name or id. Raises OperatorError, EtcdFailure: the rest would be no majority."""
     member = await named(client, text)
-    await _reconfigured(client, MEMBER_REMOVE, etcd.MemberRemoveRequest(ID=member.ID))
+    await _reconfigure(client, MEMBER_REMOVE, etcd.MemberRemoveRequest(ID=member.ID), done="member not found")
     return member
 
 
-async def _reconfigured(client: EtcdClient, method: Method, request: Any) -> Any:
-    """The answer. For some seconds after a member went or came etcd calls itself unhealthy and changes nothing."""
-    end = monotonic() + SETTLING_SECONDS
+async def _reconfigure(client: EtcdClient, method: Method, request: Any, *, done: str) -> None:
+    """Carry it out. While etcd elects a leader, and for some seconds after a member went or came, it may not; and where
+    it is unknown whether it did, `done` is what it says to a second attempt."""
+    end, uncertain = monotonic() + SETTLING_SECONDS, False
     while True:
         try:
-            return await client.call(method, request, repeatable=False)
+            await client.call(method, request, repeatable=False, timeout=TRY_SECONDS)
+            return
         except EtcdFailure as failure:
-            if "unhealthy cluster" not in failure.details or monotonic() > end:
+            if uncertain and done in failure.details:
+                return
+            if not failure.passing or failure.unsent or monotonic() > end:
                 raise
+            uncertain = True
         await asyncio.sleep(0.5)
 
 

@@ -149,16 +149,23 @@ WATCH = _method("Watch", "Watch", etcd.WatchResponse)
 class EtcdClient:
     """Calls to the endpoints, `http://host:port` or `https://host:port`. Methods raise EtcdFailure."""
 
-    def __init__(self, endpoints: Sequence[str], tls: Tls | None = None, *, timeout: float = TIMEOUT) -> None:
-        """`timeout` is for calls that don't say. Raises StoreUnavailable for endpoints that are none, and files that
-        can't be read."""
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        tls: Tls | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        connecting: float = TIMEOUT,
+    ) -> None:
+        """`timeout` is for calls that don't say, `connecting` for finding anyone who listens. Raises StoreUnavailable
+        for endpoints that are none, and files that can't be read."""
         if not endpoints:
             raise StoreUnavailable("no endpoint of etcd is given; name one, like https://127.0.0.1:2379")
         self._channels = [_channel(endpoint, tls or Tls()) for endpoint in endpoints]
         self.endpoints = [endpoint.rstrip("/") for endpoint in endpoints]
         self._calls: dict[tuple[int, str], Any] = {}
         self._at = 0
-        self._timeout = timeout
+        self._timeout, self._connecting = timeout, connecting
         self._closed = False
 
     @property
@@ -175,7 +182,8 @@ class EtcdClient:
         self, method: Method, request: Any, *, repeatable: bool = True, timeout: float = 0, endpoint: str = ""
     ) -> Any:
         """The answer, of any endpoint or of the one named. `repeatable`: sending the request twice does no harm."""
-        end, attempts = monotonic() + (timeout or self._timeout), 0
+        begin, attempts = monotonic(), 0
+        end = begin + (timeout or self._timeout)
         while True:
             at, left = self.endpoints.index(endpoint) if endpoint else self._at, end - monotonic()
             try:
@@ -186,7 +194,8 @@ class EtcdClient:
                     self._move_on(at)
                 again = failure.unsent or (repeatable and failure.passing)
                 hopeless = failure.refused and attempts >= len(self.endpoints)
-                if not again or hopeless or monotonic() + PAUSE >= end:
+                latest = min(end, begin + self._connecting) if failure.unsent else end
+                if not again or hopeless or monotonic() + PAUSE >= latest:
                     raise
             if endpoint or attempts % len(self.endpoints) == 0:
                 await asyncio.sleep(PAUSE)

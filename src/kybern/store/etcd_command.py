@@ -14,8 +14,10 @@ from kybern.store.base import StoreError
 from kybern.store.etcd_client import EtcdClient, Tls
 from kybern.store.flags import add_endpoint_flags, check_etcd_flags
 
-PATIENCE = 5.0
-"""Seconds for an answer."""
+PATIENCE = 20.0
+"""Seconds for an answer: etcd may be electing a leader."""
+CONNECTING = 3.0
+"""Seconds for anyone to listen."""
 DEFAULT = "http://127.0.0.1:2379"
 
 
@@ -69,7 +71,7 @@ async def run(args: argparse.Namespace) -> int:
     action = _ACTIONS[args.area, getattr(args, "action", "")]
     try:
         tls = Tls(args.etcd_cafile, args.etcd_certfile, args.etcd_keyfile)
-        client = EtcdClient(args.etcd_servers, tls, timeout=PATIENCE)
+        client = EtcdClient(args.etcd_servers, tls, timeout=PATIENCE, connecting=CONNECTING)
         try:
             await action(client, args)
         finally:
