@@ -119,6 +119,28 @@ MESSAGES: dict[str, str] = {
     "availableReplicas:int?",
     "StatefulSetCondition": "type status lastTransitionTime:time reason message",
     "ControllerRevision": "metadata:ObjectMeta data:json revision:int?",
+    # batch
+    "Job": "metadata:ObjectMeta spec:JobSpec status:JobStatus",
+    "JobSpec": "parallelism:int? completions:int? activeDeadlineSeconds:int? selector:LabelSelector "
+    "manualSelector:bool? template:PodTemplateSpec backoffLimit:int? ttlSecondsAfterFinished:int? completionMode "
+    "suspend:bool? podFailurePolicy:PodFailurePolicy backoffLimitPerIndex:int? maxFailedIndexes:int? "
+    "podReplacementPolicy managedBy successPolicy:SuccessPolicy",
+    "PodFailurePolicy": "rules:*PodFailurePolicyRule",
+    "PodFailurePolicyRule": "action onExitCodes:PodFailurePolicyOnExitCodesRequirement "
+    "onPodConditions:*PodFailurePolicyOnPodConditionsPattern",
+    "PodFailurePolicyOnExitCodesRequirement": "containerName operator values:*int",
+    "PodFailurePolicyOnPodConditionsPattern": "type status",
+    "SuccessPolicy": "rules:*SuccessPolicyRule",
+    "SuccessPolicyRule": "succeededIndexes succeededCount:int?",
+    "JobStatus": "conditions:*JobCondition startTime:time completionTime:time active:int succeeded:int failed:int "
+    "completedIndexes uncountedTerminatedPods:UncountedTerminatedPods ready:int? failedIndexes terminating:int?",
+    "JobCondition": "type status lastProbeTime:time lastTransitionTime:time reason message",
+    "UncountedTerminatedPods": "succeeded:* failed:*",
+    "CronJob": "metadata:ObjectMeta spec:CronJobSpec status:CronJobStatus",
+    "CronJobSpec": "schedule startingDeadlineSeconds:int? concurrencyPolicy suspend:bool? "
+    "jobTemplate:JobTemplateSpec successfulJobsHistoryLimit:int? failedJobsHistoryLimit:int? timeZone",
+    "JobTemplateSpec": "metadata:ObjectMeta spec:JobSpec",
+    "CronJobStatus": "active:*ObjectReference @4 lastScheduleTime:time lastSuccessfulTime:time",
     # autoscaling
     "autoscaling.v1.HPA": "metadata:ObjectMeta spec:autoscaling.v1.HPASpec status:autoscaling.v1.HPAStatus",
     "autoscaling.v1.HPASpec": "scaleTargetRef:CrossVersionObjectReference minReplicas:int? maxReplicas:int "
@@ -186,6 +208,7 @@ ROOTS: dict[str, str] = {
     "meta.k8s.io/v1": "DeleteOptions",
     "apps/v1": "Deployment ReplicaSet DaemonSet StatefulSet ControllerRevision",
     "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA",
+    "batch/v1": "Job CronJob",
     "certificates.k8s.io/v1": "CertificateSigningRequest",
     "coordination.k8s.io/v1": "Lease",
     "events.k8s.io/v1": "Event=events.Event",

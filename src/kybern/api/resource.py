@@ -103,6 +103,8 @@ class Resource:
     """False where `columns` places the name itself (events)."""
     time_to_live: int = 0
     """Seconds after a write until the object deletes itself (a store lease); 0: never."""
+    orphans_by_default: bool = False
+    """Whether dependents stay when it is deleted without a propagation policy (Job), with a warning."""
     grace_period: bool = False
     """Whether deletion is graceful (Pod): `grace_seconds` then decides."""
     validates_name: str = "dns_subdomain"

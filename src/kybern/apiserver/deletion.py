@@ -18,6 +18,10 @@ from kybern.process.clock import clock, format_time, parse_time
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 POLICIES = ("Background", "Foreground", "Orphan")
+ORPHANS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 _TERMINATING = (
     "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will "
     "automatically be purged by the system."
@@ -139,7 +143,7 @@ def decide(resource: Resource, obj: Object, asked: DeleteOptions) -> Outcome:
     grace = _grace(resource, obj, asked)
     if grace is None:
         return Outcome()
-    finalizers = _finalizers(metadata.get("finalizers") or [], asked)
+    finalizers = _finalizers(metadata.get("finalizers") or [], asked, orphans=resource.orphans_by_default)
     if not finalizers and not grace:
         return Outcome(remove=True)
     new = dict(metadata)
@@ -183,11 +187,14 @@ def _set_finalizers(metadata: Object, finalizers: list[str]) -> None:
         metadata.pop("finalizers", None)
 
 
-def _finalizers(present: list[str], asked: DeleteOptions) -> list[str]:
-    """The finalizers the object must have so that the garbage collector does as asked."""
+def _finalizers(present: list[str], asked: DeleteOptions, *, orphans: bool = False) -> list[str]:
+    """The finalizers the object must have so that the garbage collector does as asked. `orphans`: what is done where
+    nobody asks."""
     policy = asked.policy
     if not policy and asked.orphan is not None:
         policy = "Orphan" if asked.orphan else "Background"
+    if not policy and orphans and not {ORPHAN, FOREGROUND}.intersection(present):
+        policy = "Orphan"
     if not policy:
         return present
     kept = [name for name in present if name not in (ORPHAN, FOREGROUND)]

@@ -265,9 +265,16 @@ class ResourceClient:
         return await self.client.request("DELETE", self.path(namespace, name), body=options)
 
     async def delete_collection(
-        self, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+        self,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        propagation_policy: str = "",
     ) -> Object:
         query = _selectors(label_selector, field_selector)
+        if propagation_policy:
+            query["propagationPolicy"] = propagation_policy
         return await self.client.request("DELETE", self.path(namespace), query=query)
 
     async def watch(

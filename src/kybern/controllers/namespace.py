@@ -102,7 +102,7 @@ class NamespaceController(Controller):
             if not (await endpoint.list(namespace)).items:
                 return
             if "deletecollection" in resource.verbs:
-                await endpoint.delete_collection(namespace)
+                await endpoint.delete_collection(namespace, propagation_policy="Background")
             else:
                 for obj in (await endpoint.list(namespace)).items:
                     await endpoint.delete(obj["metadata"]["name"], namespace, propagation_policy="Background")

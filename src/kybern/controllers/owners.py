@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/owners
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from kybern.api.errors import Conflict, Invalid, NotFound
 from kybern.api.selectors import Selector
@@ -59,11 +59,12 @@ async def claim(
     orphans: Iterable[Object],
     resource: ResourceClient,
     fresh_owner: Callable[[], Awaitable[Object]],
+    finalizers: Sequence[str] = (),
 ) -> list[Object]:
     """What `owner` controls after adopting matching orphans and releasing what doesn't match any more.
 
-    `fresh_owner` reads the owner past the cache: one that is being deleted must not adopt. Raises Conflict where the
-    owner was replaced by another of the same name.
+    `fresh_owner` reads the owner past the cache: one that is being deleted must not adopt. `finalizers` are given
+    to what is taken in. Raises Conflict where the owner was replaced by another of the same name.
     """
     kept = []
     for obj in owned:
@@ -79,13 +80,15 @@ async def claim(
     fresh = await fresh_owner()
     if fresh["metadata"]["uid"] != owner["metadata"]["uid"] or is_deleting(fresh):
         raise Conflict(f"{owner['kind']} {owner['metadata']['name']} is gone or being deleted; it adopts nothing")
-    adopted = await asyncio.gather(*(_adopt(owner, obj, resource) for obj in candidates))
+    adopted = await asyncio.gather(*(_adopt(owner, obj, resource, finalizers) for obj in candidates))
     return kept + [obj for obj in adopted if obj is not None]
 
 
-async def _adopt(owner: Object, obj: Object, resource: ResourceClient) -> Object | None:
+async def _adopt(owner: Object, obj: Object, resource: ResourceClient, finalizers: Sequence[str]) -> Object | None:
     meta = obj["metadata"]
-    change = {"metadata": {"ownerReferences": [controller_reference(owner)], "uid": meta["uid"]}}
+    change: Object = {"metadata": {"ownerReferences": [controller_reference(owner)], "uid": meta["uid"]}}
+    if finalizers:
+        change["metadata"]["finalizers"] = list(finalizers)
     try:
         return await resource.patch(meta["name"], change, meta.get("namespace", ""), type="strategic")
     except (NotFound, Invalid, Conflict):

@@ -18,6 +18,8 @@ class PodOwner(Controller):
     api_version = ""
     kind = ""
     plural = ""
+    finalizers: tuple[str, ...] = ()
+    """Given to pods that are taken in."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -75,4 +77,5 @@ class PodOwner(Controller):
             orphans,
             self.pod_resource,
             lambda: self.resource.get(meta["name"], meta["namespace"]),
+            self.finalizers,
         )

@@ -24,6 +24,8 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     info = request.info
     asked = deletion.read(request)
     namespace = info.namespace if resource.namespaced else ""
+    if resource.orphans_by_default and not asked.policy and asked.orphan is None:
+        request.warnings.append(deletion.ORPHANS)
     done = await delete(app, request, resource, namespace, info.name, asked)
     accepted = not done.gone and asked.orphan is False
     if not done.gone or (resource.group, resource.plural) in SHOWN:

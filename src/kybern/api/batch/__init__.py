@@ -1,0 +1,1 @@
+"""The group batch, v1: one kind per file, and what their rules and controllers share."""
