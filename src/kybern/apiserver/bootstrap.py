@@ -27,10 +27,13 @@ Mend = Callable[[Object, Object], Object | None]
 class Bootstrap:
     """Runs once at start; `check` is red until it has."""
 
-    def __init__(self, app: App, address: str, port: int, service_addresses: Sequence[str]) -> None:
+    def __init__(
+        self, app: App, address: str, port: int, service_addresses: Sequence[str], *, alone: bool = True
+    ) -> None:
         self._app, self._registry = app, app.registry
         self._address, self._port = address, port
         self._service_addresses = list(service_addresses)
+        self._alone = alone
         self._done = False
 
     def check(self) -> str:
@@ -81,12 +84,14 @@ class Bootstrap:
 
     async def _service(self) -> None:
         await self._ensure("", "services", [service(self._service_addresses, self._port)], None)
-        await self._ensure("", "endpoints", [endpoints(self._address, self._port)], _replace("subsets"))
-        slices = [endpoint_slice(self._address, self._port)]
-        await self._ensure("discovery.k8s.io", "endpointslices", slices, _replace("endpoints", "ports", "addressType"))
+        # Where there are several servers, presence.py has the endpoints follow who is there.
+        mends = [replace("subsets"), replace("endpoints", "ports", "addressType")] if self._alone else [None, None]
+        await self._ensure("", "endpoints", [endpoints([self._address], self._port)], mends[0])
+        slices = [endpoint_slice([self._address], self._port)]
+        await self._ensure("discovery.k8s.io", "endpointslices", slices, mends[1])
 
 
-def _replace(*fields: str) -> Mend:
+def replace(*fields: str) -> Mend:
     """Make these fields what is wanted."""
 
     def mend(found: Object, wanted: Object) -> Object | None:
@@ -152,8 +157,8 @@ def service(addresses: Sequence[str], port: int) -> Object:
     }
 
 
-def endpoints(address: str, port: int) -> Object:
-    """Where this server is."""
+def endpoints(addresses: Sequence[str], port: int) -> Object:
+    """Where the servers are."""
     return {
         "kind": "Endpoints",
         "apiVersion": "v1",
@@ -163,12 +168,15 @@ def endpoints(address: str, port: int) -> Object:
             "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
         },
         "subsets": [
-            {"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]},
+            {
+                "addresses": [{"ip": address} for address in addresses],
+                "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+            },
         ],
     }
 
 
-def endpoint_slice(address: str, port: int) -> Object:
+def endpoint_slice(addresses: Sequence[str], port: int) -> Object:
     """The same for those who read slices."""
     return {
         "kind": "EndpointSlice",
@@ -179,7 +187,7 @@ def endpoint_slice(address: str, port: int) -> Object:
             "labels": {"kubernetes.io/service-name": SERVICE},
             "generation": 1,
         },
-        "addressType": f"IPv{ipaddress.ip_address(address).version}",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "addressType": f"IPv{ipaddress.ip_address(addresses[0]).version}",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
         "ports": [{"name": "https", "protocol": "TCP", "port": port}],
     }

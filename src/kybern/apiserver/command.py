@@ -152,6 +152,7 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
     return GateOptions(
         authorization_mode=args.authorization_mode or ("Node", "RBAC"),
         token_auth_file=args.token_auth_file,
+        shared_store=bool(args.etcd_servers),
         enable_bootstrap_token_auth=args.enable_bootstrap_token_auth,
         service_account_issuers=args.service_account_issuer or (DEFAULT_ISSUER,),
         api_audiences=args.api_audiences,

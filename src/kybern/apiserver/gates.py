@@ -29,6 +29,7 @@ from kybern.apiserver.bootstrap import Bootstrap
 from kybern.apiserver.crds import CRDS, CustomKinds
 from kybern.apiserver.discovery import Discovery
 from kybern.apiserver.openapi import OpenAPI
+from kybern.apiserver.presence import Presence
 from kybern.apiserver.request import JSON, Request, Response, json_response
 from kybern.apiserver.tokens import (
     KeySet,
@@ -51,6 +52,8 @@ class GateOptions:
     authorization_mode: Sequence[str] = ("Node", "RBAC")
     token_auth_file: Path | None = None
     enable_bootstrap_token_auth: bool = False
+    shared_store: bool = False
+    """Whether other servers may be on the same store."""
     service_account_issuers: Sequence[str] = (DEFAULT_ISSUER,)
     """The first one is put into tokens; all are accepted."""
     api_audiences: Sequence[str] = ()
@@ -87,7 +90,9 @@ class Gates:
         host = options.advertise_address
         self.address = f"[{host}]:{options.secure_port}" if ":" in host else f"{host}:{options.secure_port}"
         self._route_documents()
-        self.bootstrap = Bootstrap(app, options.advertise_address, options.secure_port, first_addresses(options))
+        where = (options.advertise_address, options.secure_port)
+        self.bootstrap = Bootstrap(app, *where, first_addresses(options), alone=not options.shared_store)
+        self._presence = Presence(app.registry, *where) if options.shared_store else None
         self._custom_kinds = CustomKinds(app) if app.registry.scheme.resource(*CRDS) else None
         app.checks["poststarthook/bootstrap"] = self.bootstrap.check
 
@@ -100,11 +105,15 @@ class Gates:
             allocator = ServiceAllocator(registry.lister("", "services"), self._networks, self._ports)
             registry.hooks[("", "services")] = allocator
         await self.bootstrap.run()
+        if self._presence:
+            await self._presence.start()
         if self._custom_kinds:
             await self._custom_kinds.start()
 
     async def stop(self) -> None:
         """End what start began."""
+        if self._presence:
+            await self._presence.stop()
         if self._custom_kinds:
             await self._custom_kinds.stop()
 
