@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from kybern.cluster import audit_policy, balancer, cloud, containerd, etcd_member, machines
-from kybern.cluster.layout import HOME, WORKER, Layout, Settings
+from kybern.cluster.layout import HOME, JOINED, WORKER, Layout, Settings
 from kybern.cluster.topology import Member, Topology, layout_of
 
 
@@ -51,6 +51,8 @@ def _node(layout: Layout, settings: Settings) -> list[Component]:
         Component("containerd", (containerd.program(), "--config", str(layout.containerd / "config.toml"))),
         Component("kubelet", _kybern("kubelet", *_kubelet_flags(layout, settings))),
     ]
+    if settings.role == JOINED:
+        return workload  # the rest are pods
     network = [Component("proxy", _kybern("proxy", *_proxy_flags(layout, settings)))]
     if settings.role:
         network.append(Component("network", _kybern("network", *_network_flags(layout, settings))))
@@ -101,8 +103,6 @@ def _apiserver_flags(layout: Layout, settings: Settings) -> list[str]:
 
 def _kubelet_flags(layout: Layout, settings: Settings) -> list[str]:
     pki = layout.pki
-    group = [f"--cgroup-root=/{settings.group}"] if settings.group else []
-    cloud_provider = ["--cloud-provider=external"] if settings.role else []
     return [
         _as(layout, "kubelet"),
         f"--container-runtime-endpoint=unix://{layout.containerd_socket}",
@@ -115,19 +115,29 @@ def _kubelet_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--cni-conf-dir={containerd.cni_conf_dir(layout)}",
         f"--non-masquerade-cidr={settings.cluster_cidr}",
         f"--client-ca-file={pki}/ca.crt",
-        f"--tls-cert-file={pki}/kubelet.crt",
-        f"--tls-private-key-file={pki}/kubelet.key",
+        *_kubelet_identity(layout, settings),
         f"--cluster-dns={settings.dns_ip}",
         f"--cluster-domain={settings.cluster_domain}",
         "--cgroup-driver=cgroupfs",
-        *group,
-        *cloud_provider,
+        *([f"--cgroup-root=/{settings.group}"] if settings.group else []),
+        *(["--cloud-provider=external"] if _in_cloud(settings) else []),
         "--anonymous-auth=false",
         "--authentication-token-webhook=true",
         "--authorization-mode=Webhook",
         "--fail-swap-on=false",
         *([f"--register-with-taints={settings.taints}"] if settings.taints else []),
     ]
+
+
+def _in_cloud(settings: Settings) -> bool:
+    return bool(settings.cloud_provider) if settings.role == JOINED else bool(settings.role)
+
+
+def _kubelet_identity(layout: Layout, settings: Settings) -> list[str]:
+    """Certificates: what the CA at hand issued, or what a kubelet gets and renews by itself."""
+    if settings.role != JOINED:
+        return [f"--tls-cert-file={layout.pki}/kubelet.crt", f"--tls-private-key-file={layout.pki}/kubelet.key"]
+    return [f"--bootstrap-kubeconfig={layout.kubeconfig('bootstrap-kubelet')}", "--rotate-certificates=true"]
 
 
 def _controller_flags(layout: Layout, settings: Settings) -> list[str]:

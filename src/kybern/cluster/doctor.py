@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kybern.cluster import balancer, containerd
-from kybern.cluster.layout import Layout, Settings, add_data_dir
+from kybern.cluster.layout import HOME, Layout, Settings, add_data_dir
 from kybern.cluster.processes import Process
 from kybern.process.daemon import OperatorError, reason
 
@@ -78,7 +78,7 @@ def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
     for name, package in (("kubectl", "kubernetes-client"), ("iptables", "iptables"), ("conntrack", "conntrack")):
         yield _installed(name, package, fatal=False)
     # A single node can do without, but for Services of type LoadBalancer.
-    yield replace(_tried(balancer.program), fatal=bool(settings and settings.role))
+    yield replace(_tried(balancer.program), fatal=bool(settings and settings.role == HOME))
     yield _data_dir(layout.root)
     yield _disk(layout.root)
     yield _filter()
@@ -89,7 +89,7 @@ def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
     restricted = containerd.oom_score_is_restricted()
     what = "may not lower oom_score_adj" if restricted else "may lower oom_score_adj"
     yield Finding(not restricted, what, "no CAP_SYS_RESOURCE: pods keep the default", fatal=False)
-    if settings and settings.role:
+    if settings and settings.role == HOME:
         for name in ("nsenter", "unshare"):
             yield _installed(name, "util-linux")
     elif settings:

@@ -2,7 +2,8 @@
 
 - pause: catatonit, which holds a pod's namespaces and reaps its orphans;
 - busybox: the static busybox with its applets;
-- kybern: the Python runtime, the packages kybern needs and kybern itself (the sample app is in it).
+- kybern: the Python runtime, the packages kybern needs, the programs its components start, and kybern itself (the
+  sample app is in it).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _SKIP = {
 }  # fmt: skip
 _HOST_ONLY = {"rich", "psutil"}
 """Distributions that only the commands on the host use; they and what only they require stay out of the image."""
+_TOOLS = ("etcd", "nft", "conntrack", "ip", "haproxy")
+"""What runs in pods of a cluster made by `init`, where it is installed here."""
 _NEEDLESS = re.compile(r"^(config-\d.*|RECORD|_tkinter.*|.*\.(a|exe|pyi|pyx|pxd|h|c|cpp))$")
 _OTHER_SCHEMAS = re.compile(r"kubernetes-json-schema/(?!v1\.36\.0-local/_definitions)")
 
@@ -138,9 +141,11 @@ def _kybern() -> Recipe:
     ]
     versions = [f"{name}=={importlib.metadata.version(name)}" for name in _distributions()]
     sources = [_file_stamp(path) for path in _files(_package_root()) if path.suffix == ".py"]
+    python = _stamp(sys.version, versions, bool(shutil.which("strip")))
     layers = [
         *_busybox().layers,
-        (_stamp(sys.version, versions, bool(shutil.which("strip"))), _python_layer),
+        (python, _python_layer),
+        (_stamp(python, [_file_stamp(path) for path in _tools()]), _tools_layer),
         (_stamp(sources), _package_layer),
     ]
     return Recipe(layers, {"Entrypoint": ["/usr/local/bin/python3", "-m", "kybern"], "Env": env})
@@ -204,6 +209,21 @@ def _stripped(make: Callable[[], Layer], scratch: Path) -> Layer:
 def _base_prefix() -> dict[str, str]:
     """sysconfig variables of the interpreter a virtual environment stands on."""
     return dict.fromkeys(("base", "installed_base", "platbase", "installed_platbase"), sys.base_prefix)
+
+
+def _tools() -> list[Path]:
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    return [Path(found) for name in _TOOLS if (found := shutil.which(name, path=path))]
+
+
+def _tools_layer() -> Layer:
+    """The tools, and the libraries that Python has not brought already."""
+    programs = _tools()
+    libraries = _shared_libraries([path.resolve() for path in programs])
+    there = _python_layer().files
+    layer = Layer(files={path: source for path, source in libraries.items() if path not in there})
+    layer.files |= {f"usr/local/bin/{path.name}": path.resolve() for path in programs}
+    return layer
 
 
 def _package_layer() -> Layer:

@@ -11,8 +11,8 @@ from typing import Any
 
 from kybern.process.daemon import OperatorError
 
-CONTROL_PLANE, WORKER, HOME = "control-plane", "worker", "home"
-"""Roles among several nodes; HOME is the machine they all are on."""
+CONTROL_PLANE, WORKER, HOME, JOINED = "control-plane", "worker", "home", "joined"
+"""Roles among several nodes; HOME is the machine they all are on, JOINED one that `init` or `join` made a node."""
 
 DEFAULT_DATA_DIR = "/var/lib/kybern"
 
@@ -37,7 +37,8 @@ class Settings:
     dns_ip: str = "10.96.0.10"
     cluster_domain: str = "cluster.local"
     role: str = ""
-    """Empty: this node is all there is; CONTROL_PLANE, WORKER: one of several, in namespaces of its own; HOME: none."""
+    """Empty: this node is all there is; CONTROL_PLANE, WORKER: one of several, in namespaces of its own; HOME: none;
+    JOINED: a machine on which only the kubelet is no pod."""
     server: str = ""
     """host:port at which the API is reached; empty: this node's own."""
     etcd: tuple[str, ...] = ()
@@ -48,6 +49,8 @@ class Settings:
     """Those the node registers with."""
     network_mode: str = "auto"
     """How pods of other nodes are reached: direct, vxlan or auto."""
+    cloud_provider: str = ""
+    """`external` where a cloud controller manager is to finish the node."""
     load_balancer_subnet: str = "10.89.1.0/24"
     """Addresses for Services of type LoadBalancer."""
 

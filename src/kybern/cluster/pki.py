@@ -27,10 +27,10 @@ _CA_DAYS, _LEAF_DAYS, _RENEW_DAYS = 3650, 365, 30
 
 
 class Authority:
-    """A CA on disk (`ca.crt`, `ca.key`), made at first use."""
+    """A CA on disk (`STEM.crt`, `STEM.key`), made at first use."""
 
-    def __init__(self, directory: Path, name: str = "kybern-ca") -> None:
-        self.certificate_path, self.key_path = directory / "ca.crt", directory / "ca.key"
+    def __init__(self, directory: Path, name: str = "kybern-ca", stem: str = "ca") -> None:
+        self.certificate_path, self.key_path = directory / f"{stem}.crt", directory / f"{stem}.key"
         self.directory = directory
         if not self.key_path.exists():
             self._make(name)
@@ -57,11 +57,14 @@ class Authority:
         write_private(self.certificate_path, _pem(builder.sign(key, hashes.SHA256())))
         write_private(self.key_path, _key_pem(key))
 
-    def issue(self, stem: str, identity: Identity, directory: Path | None = None) -> tuple[Path, Path]:
-        """`STEM.crt` and `STEM.key` in `directory` (beside the CA if None), made or renewed if need be."""
+    def issue(
+        self, stem: str, identity: Identity, directory: Path | None = None, *, anew: bool = False
+    ) -> tuple[Path, Path]:
+        """`STEM.crt` and `STEM.key` in `directory` (beside the CA if None), made or renewed if need be, or `anew`."""
         directory = directory or self.directory
         certificate_path, key_path = directory / f"{stem}.crt", directory / f"{stem}.key"
-        if not (certificate_path.exists() and key_path.exists() and self._still_good(certificate_path, identity)):
+        there = certificate_path.exists() and key_path.exists() and not anew
+        if not (there and self._still_good(certificate_path, identity)):
             key = ec.generate_private_key(ec.SECP256R1())
             write_private(key_path, _key_pem(key))
             write_private(certificate_path, _pem(self._sign(key.public_key(), identity)))
@@ -92,6 +95,15 @@ class Authority:
             .add_extension(authority_key, critical=False)
             .sign(self.key, hashes.SHA256())
         )
+
+
+def identity_of(certificate: x509.Certificate) -> Identity:
+    """Whom a certificate speaks for, as `issue` takes it."""
+    names, organizations = ([str(one.value) for one in certificate.subject.get_attributes_for_oid(oid)]
+                            for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME))  # fmt: skip
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    client = ExtendedKeyUsageOID.CLIENT_AUTH in usages
+    return Identity(names[0], tuple(organizations), tuple(_names_of(certificate)), client)
 
 
 def signing_key(directory: Path, stem: str = "sa") -> tuple[Path, Path]:

@@ -22,7 +22,7 @@ from typing import IO
 
 from kybern.cluster import machines
 from kybern.cluster.components import Component, components
-from kybern.cluster.layout import Layout, add_data_dir
+from kybern.cluster.layout import JOINED, Layout, add_data_dir
 from kybern.cluster.processes import Process
 from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError, until_signalled
@@ -47,7 +47,7 @@ async def run(args: argparse.Namespace) -> int:
         raise OperatorError(f"there is no cluster in {layout.root}; `kybern up` makes one")
     with _only_one(layout.run / "supervisor.lock"):
         Process.current().write(layout.run / "supervisor.json")
-        if settings.group:
+        if settings.group and settings.role != JOINED:
             machines.settle(layout, settings)
         await _supervise(layout, partial(components, layout, settings))
     return 0
