@@ -121,7 +121,7 @@ class DaemonSetController(RevisionOwner):
             return
         spec = daemon_set["spec"]["template"]["spec"]
         template = pods.from_template(daemon_set["spec"]["template"], daemon_set)
-        labels = {**(template["metadata"].get("labels") or {}), rolling.HASH: hash}
+        labels = {**(template["metadata"].get("labels") or {}), revisions.POD_LABEL: hash}
         if (generation := template_generation(daemon_set)) is not None:
             labels[rolling.GENERATION] = str(generation)
         template["metadata"]["labels"] = labels

@@ -14,8 +14,8 @@ from kybern.api.types import Object
 from kybern.controllers import pods
 from kybern.controllers.daemonset_nodes import Verdict, node_of
 from kybern.controllers.owners import is_deleting
+from kybern.controllers.revisions import POD_LABEL
 
-HASH = "controller-revision-hash"
 GENERATION = "pod-template-generation"
 
 ByNode = Mapping[str, Sequence[Object]]
@@ -67,7 +67,7 @@ def by_age(found: Iterable[Object]) -> list[Object]:
 def is_updated(daemon_set: Object, pod: Object, hash: str) -> bool:
     """Whether the pod is of the present template."""
     labels = pod["metadata"].get("labels") or {}
-    if hash and labels.get(HASH) == hash:
+    if hash and labels.get(POD_LABEL) == hash:
         return True
     generation = template_generation(daemon_set)
     return generation is not None and labels.get(GENERATION) == str(generation)
@@ -114,7 +114,7 @@ def settle_node(daemon_set: Object, node: str, verdict: Verdict, present: Sequen
 
 def _surplus(daemon_set: Object, running: Sequence[Object], hash: str) -> list[Object]:
     """While surging there may be two: an old one that is ready, and a new one that is not yet available."""
-    new = [pod for pod in running if (pod["metadata"].get("labels") or {}).get(HASH) == hash]
+    new = [pod for pod in running if (pod["metadata"].get("labels") or {}).get(POD_LABEL) == hash]
     old = [pod for pod in running if pod not in new]
     surplus = new[1:] + old[1:]
     if new and old and (not pods.is_ready(old[0]) or is_available(daemon_set, new[0])):
