@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
 
 from kybern.cluster import cloud, host, machines
-from kybern.cluster.layout import Layout, add_data_dir
+from kybern.cluster.layout import JOINED, Layout, add_data_dir
 from kybern.cluster.processes import Process
 from kybern.cluster.topology import Topology
 from kybern.kubelet.runtime.client import RuntimeClient
@@ -34,11 +35,16 @@ async def run(args: argparse.Namespace) -> int:
         return 0
     if not layout.exists() and any(layout.root.iterdir()):
         raise OperatorError(f"{layout.root} has files but no cluster of kybern's; remove it yourself if you are sure")
+    settings = None
+    with contextlib.suppress(OperatorError):  # damaged settings are cleared away, too
+        settings = layout.read_settings()
+    if settings and settings.role == JOINED:
+        raise OperatorError(f"the node in {layout.root} was made by `kybern init` or `join`; use `kybern reset`")
     if topology := Topology.read(layout):
-        await _stop(layout, ("supervisor", "cloud-controller-manager"))
+        await stop(layout, ("supervisor", "cloud-controller-manager"))
         await asyncio.to_thread(_switch_off, topology)
-    await _stop(layout, ("supervisor", *_COMPONENTS, "balancer"))
-    await _remove_pods(layout)
+    await stop(layout, ("supervisor", *_COMPONENTS, "balancer"))
+    await remove_pods(layout)
     await _stop_containerd(layout)
     await asyncio.to_thread(_clean_host, layout, args.keep_data)
     sys.stdout.write(
@@ -56,7 +62,7 @@ def _switch_off(topology: Topology) -> None:
     machines.remove_bridge()
 
 
-async def _stop(layout: Layout, names: tuple[str, ...]) -> None:
+async def stop(layout: Layout, names: tuple[str, ...]) -> None:
     """The supervisor first: it stops its children in order. Then any that a killed supervisor left."""
     for name in names:
         process = Process.read(layout.run / f"{name}.json")
@@ -64,7 +70,7 @@ async def _stop(layout: Layout, names: tuple[str, ...]) -> None:
             await process.stop(30)
 
 
-async def _remove_pods(layout: Layout) -> None:
+async def remove_pods(layout: Layout) -> None:
     """Stop and remove every pod through the runtime, so that its network is given back properly."""
     if not Process.read(layout.run / "containerd.json"):
         return

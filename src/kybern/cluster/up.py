@@ -34,7 +34,7 @@ from kybern.cluster import (
     supervisor,
     trace,
 )  # fmt: skip
-from kybern.cluster.layout import Layout, Settings, add_data_dir, write_json
+from kybern.cluster.layout import JOINED, Layout, Settings, add_data_dir, write_json
 from kybern.cluster.processes import Process
 from kybern.cluster.topology import BRIDGE, Topology, layout_of
 from kybern.process.clock import monotonic
@@ -104,6 +104,8 @@ def _decided(args: argparse.Namespace, layout: Layout) -> tuple[Settings, Topolo
     """What an earlier `up` decided, else what the flags and the machine say. Raises OperatorError."""
     found, topology = layout.read_settings(), Topology.read(layout)
     if found:
+        if found.role == JOINED:
+            raise OperatorError(f"the node in {layout.root} was made by `kybern init` or `join`; `kybern reset` first")
         if args.nodes and args.nodes != (len(topology.members) if topology else 0):
             had = f"{len(topology.members)} nodes" if topology else "this machine as its node"
             raise OperatorError(f"the cluster in {layout.root} has {had}; `kybern node add|rm`, or `kybern down` first")

@@ -29,7 +29,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--port", type=port, default=53, help="on UDP and TCP")
     add("--cluster-domain", default="cluster.local", help="the zone of the cluster")
     add("--forward", default="/etc/resolv.conf", help="for other names: addresses, comma separated, or a resolv.conf")
-    add("--healthz-port", type=port, default=10054, help="/healthz, /readyz and /metrics on 127.0.0.1; 0 for none")
+    add("--healthz-bind-address", default="127.0.0.1", metavar="ADDRESS", help="where to answer /healthz and the like")
+    add("--healthz-port", type=port, default=10054, help="its port, for /healthz, /readyz and /metrics; 0 for none")
 
 
 async def run(args: argparse.Namespace) -> None:
@@ -47,7 +48,7 @@ async def _serve(args: argparse.Namespace) -> None:
     health = None
     if args.healthz_port:
         checks = {"informers": lambda: None if synced.is_set() else "not synced"}
-        health = await serve_health("127.0.0.1", args.healthz_port, checks)
+        health = await serve_health(args.healthz_bind_address, args.healthz_port, checks)
     try:
         factory.start()
         await factory.synced()

@@ -25,6 +25,7 @@ from kybern.store.etcd_client import (
     DEFRAGMENT,
     MEMBER_ADD,
     MEMBER_LIST,
+    MEMBER_PROMOTE,
     MEMBER_REMOVE,
     STATUS,
     EtcdClient,
@@ -169,6 +170,13 @@ async def remove_member(client: EtcdClient, text: str) -> etcd.Member:
     """Remove it by name or id. Raises OperatorError, EtcdFailure: the rest would be no majority."""
     member = await named(client, text)
     await _reconfigure(client, MEMBER_REMOVE, etcd.MemberRemoveRequest(ID=member.ID), done="member not found")
+    return member
+
+
+async def promote_member(client: EtcdClient, text: str) -> etcd.Member:
+    """Give a learner a vote. Raises OperatorError, EtcdFailure: it doesn't know yet what the others know."""
+    member = await named(client, text)
+    await _reconfigure(client, MEMBER_PROMOTE, etcd.MemberRemoveRequest(ID=member.ID), done="not a learner")
     return member
 
 

@@ -139,6 +139,8 @@ LEASE_LEFT = _method("Lease", "LeaseTimeToLive", etcd.LeaseTimeToLiveResponse)
 MEMBER_LIST = _method("Cluster", "MemberList", etcd.MemberListResponse)
 MEMBER_ADD = _method("Cluster", "MemberAdd", etcd.MemberAddResponse)
 MEMBER_REMOVE = _method("Cluster", "MemberRemove", etcd.MemberRemoveResponse)
+MEMBER_PROMOTE = _method("Cluster", "MemberPromote", etcd.MemberRemoveResponse)
+"""Its request and answer have the fields of those of MEMBER_REMOVE."""
 ALARM = _method("Maintenance", "Alarm", etcd.AlarmResponse)
 STATUS = _method("Maintenance", "Status", etcd.StatusResponse)
 DEFRAGMENT = _method("Maintenance", "Defragment", etcd.DefragmentResponse)

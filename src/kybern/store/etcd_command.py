@@ -56,6 +56,8 @@ def _add_member(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="show the members")
     add = actions.add_parser("add", help="have the cluster expect a member")
     add.add_argument("--learner", action="store_true", help="one that doesn't vote yet")
+    promote = actions.add_parser("promote", help="give a learner a vote")
+    promote.add_argument("member", help="its name or id")
     remove = actions.add_parser("remove", help="remove a member")
     remove.add_argument("member", help="its name or id")
     replace = actions.add_parser("replace", help="remove a member and expect another in its place")
@@ -127,6 +129,11 @@ async def _add(client: EtcdClient, args: argparse.Namespace) -> None:
     _say("  " + " ".join(flags))
 
 
+async def _promote(client: EtcdClient, args: argparse.Namespace) -> None:
+    member = await admin.promote_member(client, args.member)
+    _say(f"{member.name or args.member} votes")
+
+
 async def _remove(client: EtcdClient, args: argparse.Namespace) -> None:
     gone = await admin.remove_member(client, args.member)
     _say(f"{gone.name or args.member} is removed; delete its data before it ever joins again")
@@ -159,6 +166,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[EtcdClient, argparse.Namespace], Await
     ("snapshot", "status"): _snapshot_status,
     ("member", "list"): _list_members,
     ("member", "add"): _add,
+    ("member", "promote"): _promote,
     ("member", "remove"): _remove,
     ("member", "replace"): _replace,
     ("defrag", ""): _defragment,
