@@ -57,12 +57,13 @@ class Event:
 @dataclass(slots=True)
 class Stretch:
     """What one watcher was told after version `start` without ever listing anew; connections may have been several.
-    `end`: how far it has come, by events and bookmarks."""
+    `end`: how far it has come, by events and bookmarks. `listed`: the list it began with, versions by name."""
 
     server: str
     start: int
     events: list[Event] = field(default_factory=list)
     end: int = 0
+    listed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.end = max(self.end, self.start, *(event.version for event in self.events), 0)
@@ -90,6 +91,7 @@ def complaints(history: History) -> list[str]:
         *lost_writes(history),
         *lost_counts(history),
         *watch_faults(history.stretches, history.writes),
+        *list_faults(history),
         *stale_reads(history.reads),
         *differences(history.finals),
     ]
@@ -154,6 +156,25 @@ def _untold_deletions(stretches: list[Stretch], writes: Iterable[Write]) -> Iter
     for write in writes:
         if stretches and write.verb == "delete" and write.acknowledged and write.name not in told:
             yield f"no watcher heard that {write.name} was deleted"
+
+
+def list_faults(history: History) -> Iterator[str]:
+    """Each list that a watcher began with had all that was known to be at its version, and nothing that was gone."""
+    events = [event for stretch in history.stretches for event in stretch.events]
+    gone = {event.name: event.version for event in events if event.type == "DELETED"}
+    made = {event.version: event.name for event in events if event.type != "DELETED"}
+    made |= {write.version: write.name for write in history.writes if write.acknowledged and write.version}
+    deleted = {write.name for write in history.writes if write.verb == "delete"}
+    for stretch in history.stretches:
+        newest = {made[version]: version for version in sorted(made) if version <= stretch.start}
+        for name, version in newest.items():
+            if name in stretch.listed and stretch.listed[name] < version:
+                yield f"{stretch.server}: a list at {stretch.start} has {name} at {stretch.listed[name]}, not {version}"
+            elif name not in stretch.listed and name not in deleted:
+                yield f"{stretch.server}: a list at {stretch.start} lacks {name}"
+        for name in stretch.listed:
+            if gone.get(name, stretch.start + 1) <= stretch.start:
+                yield f"{stretch.server}: a list at {stretch.start} has {name}, deleted at {gone[name]}"
 
 
 def stale_reads(reads: Iterable[Read]) -> Iterator[str]:

@@ -173,7 +173,8 @@ class Recorder:
                 if own is None:
                     async with asyncio.timeout(_PATIENCE):
                         listed = await resource.list(namespace)
-                    own = Stretch(server, int(listed.resource_version))
+                    versions = {i["metadata"]["name"]: int(i["metadata"]["resourceVersion"]) for i in listed.items}
+                    own = Stretch(server, int(listed.resource_version), listed=versions)
                     stretches.append(own)
                 await self._follow(resource, namespace, own, value)
             except Expired as error:

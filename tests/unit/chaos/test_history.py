@@ -27,7 +27,7 @@ def sound() -> History:
         write("delete", "y", "", 0, 4),
     ]
     told = [event(2), event(3, "y"), event(5, "x", "2"), event(6, "y", "1", "DELETED")]
-    stretches = [Stretch("a", 1, told), Stretch("b", 1, told[:1]), Stretch("b", 3, told[2:])]
+    stretches = [Stretch("a", 1, told), Stretch("b", 1, told[:1]), Stretch("b", 3, told[2:], listed={"x": 2, "y": 3})]
     reads = [Read("x", "b", 2, 2), Read("x", "b", 2, 5), Read("y", "b", 0, 0)]
     return History(writes, reads, stretches, {"a": {"x": (5, "2")}, "b": {"x": (5, "2")}})
 
@@ -103,6 +103,19 @@ def test_a_stretch_goes_as_far_as_its_events_and_bookmarks() -> None:
     stretch.add(event(3))
     stretch.add(event(7, type="BOOKMARK"))
     assert (stretch.end, stretch.events) == (7, [event(3)])
+
+
+def test_a_list_anew_that_is_not_of_its_version_is_found() -> None:
+    def said(start: int, listed: dict[str, int]) -> list[str]:
+        seen = sound()
+        seen.stretches[-1] = Stretch("b", start, listed=listed)
+        return complaints(seen)
+
+    assert said(5, {"x": 5, "y": 3}) == []
+    assert said(5, {"y": 3}) == ["b: a list at 5 lacks x"]
+    assert said(5, {"x": 2, "y": 3}) == ["b: a list at 5 has x at 2, not 5"]
+    assert said(6, {"x": 5}) == []
+    assert said(6, {"x": 5, "y": 3}) == ["b: a list at 6 has y, deleted at 6"]
 
 
 def test_stale_reads_are_found() -> None:
