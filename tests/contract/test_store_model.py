@@ -191,10 +191,11 @@ def test_sqlite_does_what_the_plain_model_does(operations: list[tuple[str, int, 
         asyncio.run(Run(f"{directory}/store.db").play(operations))
 
 
+@pytest.mark.timeout(300)
 def test_etcd_does_what_the_plain_model_does(tmp_path: Path) -> None:
     servers, count = EtcdServers(tmp_path), itertools.count()
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(OPERATION, min_size=10, max_size=30))
     def check(operations: list[tuple[str, int, int]]) -> None:
         runner.run(Run(servers.location, f"/example-{next(count)}").play(operations))

@@ -68,6 +68,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        if self._server.closing:
+            # It was on its way when the server began to end: as if it had come too late.
+            self._closing = True
+            transport.abort()
+            return
         transport.set_write_buffer_limits(high=WRITE_HIGH)
         peer = transport.get_extra_info("peername")
         if peer:

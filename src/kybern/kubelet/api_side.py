@@ -44,7 +44,8 @@ class APISide:
         self.statuses = StatusManager(client, self.mirrors.of)
         self._static: list[Object] = []
         self._mirrored: dict[str, str] = {}
-        self._known: set[str] = set()
+        self._known: dict[str, tuple[object, ...]] = {}
+        """UID -> what others than the kubelet may change of the pod."""
         self._early: list[tuple[Object, str, str, str, str]] | None = []
         """Events from before the API answered: a recorder that fails waits long before it tries again."""
         self._take: Changed = lambda source, pods: None
@@ -114,11 +115,18 @@ class APISide:
 
     def _changed(self, source: str, pods: list[Object]) -> None:
         known = self._known
-        self._known = {pod["metadata"]["uid"] for pod in pods}
-        for namespace in {pod["metadata"]["namespace"] for pod in pods if pod["metadata"]["uid"] not in known}:
-            self.objects.expire(namespace)
+        self._known = {pod["metadata"]["uid"]: _asked(pod) for pod in pods}
+        for pod in pods:
+            # Who changes a pod, if only an annotation, wants it looked at with what is in the API now.
+            if known.get(pod["metadata"]["uid"]) != self._known[pod["metadata"]["uid"]]:
+                self.objects.expire(pod["metadata"]["namespace"])
         self._take(source, pods)
 
     async def close(self) -> None:
         """Write the last events."""
         await self.recorder.close()
+
+
+def _asked(pod: Object) -> tuple[object, ...]:
+    metadata = pod["metadata"]
+    return metadata.get("generation"), metadata.get("annotations"), metadata.get("labels")
