@@ -62,9 +62,9 @@ class Chaos(Nodes):
         done = self.kubectl_process("get", *lease, "--request-timeout=3s", timeout=10)
         return done.stdout.partition("_")[0] if done.returncode == 0 else ""
 
-    def identity(self, component: str) -> str:
+    def identity(self, lease: str) -> str:
         """The very process that leads."""
-        return str(self.get("-n", "kube-system", "lease", f"kube-{component}")["spec"].get("holderIdentity") or "")
+        return str(self.get("-n", "kube-system", "lease", lease)["spec"].get("holderIdentity") or "")
 
     def whole(self) -> bool:
         """Whether nothing is missing."""
@@ -93,6 +93,11 @@ class Chaos(Nodes):
         victim = self.process(node, *words)
         victim.send_signal(signal.SIGKILL)
         psutil.wait_procs([victim], timeout=10)
+
+    def kill_cloud_controller_manager(self) -> None:
+        """It runs on the machine, beside the nodes."""
+        pid = json.loads((NODES_DIR / "run" / "cloud-controller-manager.json").read_text())["pid"]
+        psutil.Process(pid).send_signal(signal.SIGKILL)
 
     def supervisor(self, node: str) -> psutil.Process:
         return self.process(node, "kybern", "supervise")
@@ -160,13 +165,16 @@ class Trial:
     def __init__(self, chaos: Chaos, recorder: Recorder, fault: Fault) -> None:
         self.chaos, self.recorder, self.fault = chaos, recorder, fault
         self.began = time.monotonic()
+        self.first = 0.0
+        """When the first fault was: from then on pauses of writers count."""
         self.namespace = recorder.namespace
         self.excused: set[str] = set()
         """Nodes whose logs tell late that they no longer lead, as they were held still."""
 
     def begin(self) -> None:
-        """The fault is now."""
+        """The fault, or its end, is now."""
         self.began = time.monotonic()
+        self.first = self.first or self.began
 
     def until(self, what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
         """Wait, and write down how long it took."""

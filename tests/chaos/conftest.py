@@ -78,7 +78,7 @@ def trial(chaos: Chaos) -> Begin:
 def _close(trial: Trial, spells_before: list[leaders.Spell]) -> None:
     """Judge, and write down what was seen."""
     recorder, fault = trial.recorder, trial.fault
-    fault.pauses = (recorder.pause(trial.began, BALANCER), recorder.pause(trial.began))
+    fault.pauses = (recorder.pause(trial.first, BALANCER), recorder.pause(trial.first))
     fault.writes = sum(write.acknowledged for write in recorder.history.writes)
     watched = [*recorder.history.stretches, *recorder.leases, *recorder.pods]
     fault.events = sum(len(stretch.events) for stretch in watched)

@@ -82,5 +82,6 @@ def document(faults: list[Fault], writers: int) -> str:
 def _machine() -> str:
     day = clock.now().strftime("%Y-%m-%d")
     memory = psutil.virtual_memory().total / 2**30
-    system = f"Linux {platform.release()}, Python {platform.python_version()}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    system = f"Linux {kernel}, Python {platform.python_version()}"
     return f"{os.cpu_count()} processors, {memory:.0f} GiB, {system}, {day}"

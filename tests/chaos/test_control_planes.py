@@ -51,12 +51,12 @@ def test_a_control_plane_is_held_still(chaos: Chaos, trial: Begin) -> None:
         fault.until("controllers and scheduler act elsewhere", lambda: chaos.control_plane_works("held"), 90)
         kubectl("scale", "deployment", "work", "--replicas=25")
         time.sleep(max(0.0, fault.began + FROZEN - time.monotonic()))
-        leading = {component: chaos.identity(component) for component in ELECTED}
+        leading = {component: chaos.identity(f"kube-{component}") for component in ELECTED}
         fault.begin()
         chaos.node("start", victim)
         fault.until("all is whole after it goes on", chaos.whole, 90)
         time.sleep(5)
-        assert leading == {component: chaos.identity(component) for component in ELECTED}
+        assert leading == {component: chaos.identity(f"kube-{component}") for component in ELECTED}
     made = {(event.name, event.value) for stretch in fault.recorder.pods for event in stretch.events}
     assert len([name for name, _ in made if name.startswith("work-")]) == 25, "pods were made twice, or not at all"
 
