@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -30,8 +31,12 @@ class Machine:
         mounts = "".join(
             f"mkdir -p {private}{path} {path}; mount --bind {private}{path} {path}; " for path in machines.PRIVATE
         )
-        script = f"set -e; hostname {self.name}; {mounts} exec sleep infinity"
-        self._holder = subprocess.Popen(machines.enter_command(member, ["sh", "-c", script]))
+        script = f"set -e; hostname {self.name}; {mounts} echo made; exec sleep infinity"
+        command = machines.enter_command(member, ["sh", "-c", script])
+        self._holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._holder.stdout is not None
+        # Before that, entering its namespaces would be entering the host's.
+        assert self._holder.stdout.readline() == "made\n"
 
     def run(self, *command: str, check: bool = True, timeout: float = 170) -> subprocess.CompletedProcess[str]:
         enter = ["nsenter", f"--target={self._holder.pid}", "--net", "--mount", "--uts", "--"]
@@ -42,6 +47,31 @@ class Machine:
 
     def kybern(self, command: str, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", "kybern", command, f"--data-dir={self.data_dir}", *flags, check=check)
+
+    @contextlib.contextmanager
+    def background(self, *command: str) -> Iterator[None]:
+        """While something runs in it."""
+        enter = ["nsenter", f"--target={self._holder.pid}", "--net", "--mount", "--uts", "--"]
+        with subprocess.Popen([*enter, *command], stdin=subprocess.DEVNULL) as process:
+            try:
+                yield
+            finally:
+                process.kill()
+
+    def left(self) -> list[str]:
+        """What a node has left behind: files, processes, packet filter, interfaces, mounts, control groups."""
+        mounts = Path(f"/proc/{self._holder.pid}/mountinfo").read_text().splitlines()
+        groups = [*Path("/sys/fs/cgroup").rglob(f"kybern/{self.name}/kubepods*")]
+        links = [line.split()[0].partition("@")[0] for line in self.run("ip", "-brief", "link").stdout.splitlines()]
+        return [
+            *(str(path) for path in self.data_dir.parent.glob("data*")),
+            *(" ".join(process.cmdline()) for process in self.processes()),
+            *self.run("nft", "list", "ruleset").stdout.splitlines(),
+            *(link for link in links if link not in ("lo", "eth0")),
+            *(line for line in self.run("ip", "route").stdout.splitlines() if "eth0" not in line),
+            *(line for line in mounts if f"{self.data_dir}" in line),
+            *map(str, groups),
+        ]
 
     def logs(self) -> str:
         """The end of each log, of the pods in kube-system too."""
@@ -65,7 +95,7 @@ class Machine:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGKILL)
         self._holder.kill()
-        self._holder.wait()
+        self._holder.communicate()
         machines.kill(self.name)
         machines.remove_network(self.member)
         machines.remove_groups(self.name)

@@ -25,7 +25,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     machine.add_flags(parser)
     add = parser.add_argument
     add("--control-plane-endpoint", default="", metavar="HOST[:PORT]",
-        help="how all nodes reach the API, whoever answers; without it there can be one control plane only")  # fmt: skip
+        help="how all nodes reach the API, whoever answers; without it there is one control plane")  # fmt: skip
     add("--cluster-cidr", "--pod-network-cidr", dest="cluster_cidr", type=network, default="10.244.0.0/16",
         metavar="CIDR", help="addresses of pods")  # fmt: skip
     add("--service-cidr", type=network, default="10.96.0.0/12", metavar="CIDR", help="addresses of Services")
@@ -44,7 +44,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     layout, config, settings = _decided(args)
-    preflight.ranges(settings)
     preflight.machine(layout, settings, control_plane=True)
     say(f"making the control plane of {settings.node_name} in {layout.root}")
     await machine.prepare(layout, settings, Path(args.image_dir))
@@ -78,6 +77,7 @@ def _decided(args: argparse.Namespace) -> tuple[Layout, ClusterConfig, Settings]
         shared.check_key(args.certificate_key)
     if args.cloud_config and not Path(args.cloud_config).is_file():
         raise OperatorError(f"there is no file {args.cloud_config}; see --cloud-config")
+    preflight.ranges(args.cluster_cidr, args.service_cidr, machine.node_ip(args))
     config = ClusterConfig(
         _endpoint(args.control_plane_endpoint, args.secure_port),
         args.cluster_cidr,

@@ -1,4 +1,4 @@
-"""`kybern join`: this machine becomes a node of a cluster made by `kybern init`: a worker or a further control plane."""
+"""`kybern join`: this machine becomes a node of a cluster of `kybern init`, as a worker or a further control plane."""
 
 from __future__ import annotations
 

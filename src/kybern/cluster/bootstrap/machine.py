@@ -26,7 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
     add = parser.add_argument
     add("--node-name", default="", help="the node's name (default: the machine's)")
-    add("--node-ip", "--apiserver-advertise-address", dest="node_ip", type=address, default="", metavar="IP",
+    add("--node-ip", "--apiserver-advertise-address", dest="node_ip", type=address, metavar="IP",
         help="the node's address (default: the one the default route uses)")  # fmt: skip
     add("--secure-port", "--apiserver-bind-port", dest="secure_port", type=port, default=6443, metavar="PORT",
         help="this node's API server's port")  # fmt: skip

@@ -75,16 +75,16 @@ def _free(address: str, port: int, what: str) -> None:
                 raise OperatorError(f"{host}:{port}, for the {what}: {reason(error)}; {fix}") from error
 
 
-def ranges(settings: Settings) -> None:
+def ranges(cluster_cidr: str, service_cidr: str, node_ip: str) -> None:
     """Addresses of pods, Services and the node must not meet, and suffice. Raises OperatorError."""
-    pods, services = ip_network(settings.cluster_cidr), ip_network(settings.service_cidr)
+    pods, services = ip_network(cluster_cidr), ip_network(service_cidr)
     if not isinstance(pods, IPv4Network) or not isinstance(services, IPv4Network):
         raise OperatorError("--cluster-cidr and --service-cidr must be of IPv4")
     if pods.overlaps(services):
         raise OperatorError(f"--cluster-cidr {pods} and --service-cidr {services} overlap; choose others")
     for flag, network in (("--cluster-cidr", pods), ("--service-cidr", services)):
-        if ip_address(settings.node_ip) in network:
-            raise OperatorError(f"the node's address {settings.node_ip} is in {flag} {network}; choose another range")
+        if ip_address(node_ip) in network:
+            raise OperatorError(f"the node's address {node_ip} is in {flag} {network}; choose another range")
     if pods.prefixlen > _POD_MASK:
         raise OperatorError(f"--cluster-cidr {pods} is too small: each node gets a /{_POD_MASK} of it")
     if services.num_addresses < 16:
