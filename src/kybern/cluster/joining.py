@@ -55,6 +55,12 @@ def ca_hash(ca: bytes) -> str:
     return f"sha256:{hashlib.sha256(der).hexdigest()}"
 
 
+def command(server: str, token: str, ca: bytes) -> str:
+    """What to type on a machine that is to join."""
+    hashed = f"--discovery-token-ca-cert-hash {ca_hash(ca)}"
+    return f"kybern join {server.removeprefix('https://')} --token {token} {hashed}"
+
+
 def cluster_info(server: str, ca: bytes) -> Object:
     """A kubeconfig without a user, as a ConfigMap; the bootstrap signer signs it."""
     cluster = {"certificate-authority-data": base64.b64encode(ca).decode(), "server": server}

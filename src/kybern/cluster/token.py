@@ -37,6 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--usages", type=_words, default=list(USAGES), help="of signing,authentication (default both)")
     add("--groups", type=_words, default=None, help=f"groups who shows it is in (default {joining.DEFAULT_GROUP})")
     add("--description", default="", help="what it is for")
+    add("--print-join-command", action="store_true", help="print what to type on a machine that is to join")
     actions.add_parser("list", help="show the tokens there are")
     actions.add_parser("delete", help="remove tokens").add_argument(
         "tokens", nargs="+", metavar="TOKEN", help="whole or only its id"
@@ -91,6 +92,9 @@ async def _create(args: argparse.Namespace, client: Client, config: ClientConfig
     except AlreadyExists as error:
         raise OperatorError(f'a token with id "{token[:6]}" already exists') from error
     await joining.prepare(client, config.server, config.ca_data)
+    if args.print_join_command:
+        sys.stdout.write(f"{joining.command(config.server, token, config.ca_data)}\n")
+        return
     sys.stdout.write(f"{token}\n{joining.ca_hash(config.ca_data)}\n")
 
 

@@ -100,6 +100,13 @@ async def test_the_server_takes_what_every_cluster_runs(plane: ControlPlane, adm
     assert plane.kubectl("auth", "can-i", "watch", "endpointslices", who) == "yes"
 
 
+def test_the_token_command_says_what_to_type(plane: ControlPlane) -> None:
+    words = plane.token("create", "--print-join-command").stdout.split()
+    assert words[:4] == ["kybern", "join", address(plane), "--token"]
+    assert words[4] in plane.token("list").stdout
+    assert words[5:] == ["--discovery-token-ca-cert-hash", digest(plane)]
+
+
 def refusal(*words: str) -> str:
     """The one line a command refuses with."""
     done = subprocess.run([sys.executable, "-m", "kybern", *words], capture_output=True, text=True, timeout=60)

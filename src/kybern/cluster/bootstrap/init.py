@@ -49,6 +49,7 @@ async def run(args: argparse.Namespace) -> int:
     await machine.prepare(layout, settings, Path(args.image_dir))
     certificates.make(layout, settings, config.server_names)
     certificates.make_kubeconfigs(layout, settings, first=True)
+    manifests.make_data_directory(layout)
     static = [manifests.etcd(layout, settings), *manifests.control_plane(layout, settings, config.signing_duration)]
     if args.cloud_provider:
         static.append(manifests.cloud_controller_manager(layout, settings, args.cloud_provider, args.cloud_config))
@@ -149,7 +150,7 @@ async def _invite(client: Client, layout: Layout, config: ClusterConfig, args: a
     made = token.secret(args.token, args.token_ttl, usages, [joining.DEFAULT_GROUP], said)
     await client.resource("v1", "secrets").create(made)
     await joining.prepare(client, admin.server, admin.ca_data)
-    command = join_command(admin.server, args.token, admin.ca_data)
+    command = joining.command(admin.server, args.token, admin.ca_data)
     say(f"\nkubeconfig: {layout.admin_kubeconfig}\njoin a worker with\n  {command}")
     if args.upload_certs:
         key = args.certificate_key or shared.generate_key()
@@ -157,9 +158,3 @@ async def _invite(client: Client, layout: Layout, config: ClusterConfig, args: a
         say(f"join a control plane, within two hours, with\n  {command} --control-plane --certificate-key {key}")
     if not config.endpoint:
         say("other control planes can't join, as there is no --control-plane-endpoint")
-
-
-def join_command(server: str, token_made: str, ca: bytes) -> str:
-    """What to type on a machine that is to join."""
-    hashed = f"--discovery-token-ca-cert-hash {joining.ca_hash(ca)}"
-    return f"kybern join {server.removeprefix('https://')} --token {token_made} {hashed}"

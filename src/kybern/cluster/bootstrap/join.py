@@ -161,6 +161,7 @@ async def _join_control_plane(
             await machine.start(layout)
             await _wait(layout, settings)
             flags = await etcd.expect(members, settings)
+            manifests.make_data_directory(layout)
             manifests.write(layout, [manifests.etcd(layout, settings, flags)])
             await etcd.promote(members, settings.node_name)
         say(f"etcd has {len(urls) + 1} members")

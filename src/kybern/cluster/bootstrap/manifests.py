@@ -33,6 +33,11 @@ def write(layout: Layout, manifests: Sequence[Object]) -> None:
         write_private(layout.manifests / f"{name}.yaml", yaml.safe_dump(manifest, sort_keys=False).encode())
 
 
+def make_data_directory(layout: Layout) -> None:
+    """Etcd's, for nobody else to read."""
+    (layout.root / "etcd").mkdir(mode=0o700, exist_ok=True)
+
+
 def control_plane(layout: Layout, settings: Settings, signing_duration: str) -> list[Object]:
     """API server, controller manager and scheduler."""
     return [
@@ -80,8 +85,7 @@ def etcd(layout: Layout, settings: Settings, joining: Sequence[str] = ()) -> Obj
         {"livenessProbe": _probe(health, 8, 10), "startupProbe": _startup(health)},
     )
     made["metadata"]["annotations"] = {ETCD_URLS: client}
-    _volume(made, "etcd-data")["hostPath"]["type"] = "DirectoryOrCreate"
-    _mount(made, "etcd-data").pop("readOnly")
+    next(mount for mount in _mounts(made) if mount["name"] == "etcd-data").pop("readOnly")
     return made
 
 
@@ -224,15 +228,9 @@ def _pod(
 def _add_path(pod: Object, name: str, path: Path, kind: str) -> None:
     """Mount a path of the node where it is there, for reading."""
     pod["spec"]["volumes"].append({"name": name, "hostPath": {"path": str(path), "type": kind}})
-    mount = {"name": name, "mountPath": str(path), "readOnly": True}
-    pod["spec"]["containers"][0]["volumeMounts"].append(mount)
+    _mounts(pod).append({"name": name, "mountPath": str(path), "readOnly": True})
 
 
-def _volume(pod: Object, name: str) -> Object:
-    found: Object = next(one for one in pod["spec"]["volumes"] if one["name"] == name)
-    return found
-
-
-def _mount(pod: Object, name: str) -> Object:
-    found: Object = next(one for one in pod["spec"]["containers"][0]["volumeMounts"] if one["name"] == name)
+def _mounts(pod: Object) -> list[Object]:
+    found: list[Object] = pod["spec"]["containers"][0]["volumeMounts"]
     return found
