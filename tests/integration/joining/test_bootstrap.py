@@ -141,6 +141,7 @@ def test_join_refuses_before_it_changes_anything(plane: ControlPlane, token: str
     ):
         assert said in refusal("join", f"--data-dir={tmp_path / 'd'}", *words)
     assert not (tmp_path / "d").exists()
+    plane.kubectl("delete", "node", "taken")
 
 
 @pytest.mark.parametrize(
