@@ -102,6 +102,11 @@ class Trail:
             "authorization.k8s.io/reason": decision.reason,
         }
 
+    def annotate(self, key: str, value: str, level: int = METADATA) -> None:
+        """Add an annotation, for events of that level and above; what is there stays."""
+        if self._verdict.level >= level:
+            self._annotations.setdefault(key, value)
+
     def panicked(self, error: Exception) -> None:
         """The server failed at it; nothing comes after."""
         status = {"metadata": {}, "status": "Failure", "message": f"APIServer panic'd: {error}"}
@@ -168,7 +173,7 @@ class Trail:
             "stageTimestamp": self._began if stage == RECEIVED else clock.micro_stamp(),
         }
         if self._annotations:
-            tail["annotations"] = self._annotations
+            tail["annotations"] = dict(self._annotations)
         with_objects = objects and request.info.is_resource and request.info.subresource != "proxy"
         # The body of a request that is refused isn't looked at.
         sent = request if with_objects and self._allowed else None

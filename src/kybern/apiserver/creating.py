@@ -66,7 +66,7 @@ async def admitted(app: App, request: Request, resource: Resource, stored: Objec
     metadata = stored["metadata"]
     attributes = Attributes(
         CREATE, resource, metadata.get("namespace", ""), metadata.get("name", ""), request.user, stored, None, "",
-        options.dry_run, options.as_object(), request.warnings,
+        options.dry_run, options.as_object(), request.warnings, request,
     )  # fmt: skip
     if app.admission is not None:
         await app.admission.admit(attributes)

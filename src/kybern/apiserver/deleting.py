@@ -35,7 +35,7 @@ async def delete(
         if app.admission is not None:
             attributes = Attributes(
                 DELETE, resource, namespace, name, request.user, None, obj, "", asked.dry_run, asked.as_object(),
-                request.warnings,
+                request.warnings, request,
             )  # fmt: skip
             await app.admission.admit(attributes)
             await app.admission.validate(attributes)

@@ -100,7 +100,7 @@ class Update:
         resource.prepare_update(stored, old, Preparation(request.user.name, self.subresource, request.warnings))
         attributes = Attributes(
             UPDATE, resource, metadata.get("namespace", ""), metadata["name"], request.user, stored, old,
-            self.subresource, self.options.dry_run, self.options.as_object(), request.warnings,
+            self.subresource, self.options.dry_run, self.options.as_object(), request.warnings, request,
         )  # fmt: skip
         if self.app.admission is not None:
             await self.app.admission.admit(attributes)

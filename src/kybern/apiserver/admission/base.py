@@ -9,7 +9,8 @@ from kybern.api.errors import Forbidden
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.app import App
-from kybern.apiserver.request import UserInfo
+from kybern.apiserver.audit_policy import METADATA
+from kybern.apiserver.request import Request, UserInfo
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
@@ -31,11 +32,23 @@ class Attributes:
     options: Object = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     """Texts for `Warning:` headers."""
+    request: Request | None = None
+    """What asks for the write; None where the server does of its own accord."""
 
     def is_for(self, group: str, plural: str, subresource: str = "") -> bool:
         """Whether the write is to that resource."""
         mine = self.resource
         return mine.plural == plural and mine.group == group and self.subresource == subresource
+
+    @property
+    def version(self) -> str:
+        """The version of the resource that the request is made in."""
+        return self.request.info.version if self.request is not None else self.resource.stored_as
+
+    def annotate(self, key: str, value: str, level: int = METADATA) -> None:
+        """Have the audit event say so, where the request is audited at that level. What is said first stays."""
+        if self.request is not None and self.request.trail is not None:
+            self.request.trail.annotate(key, value, level)
 
     def forbidden(self, why: str) -> Forbidden:
         """The refusal of this write: `pods "web" is forbidden: why`."""

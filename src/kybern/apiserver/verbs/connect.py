@@ -40,8 +40,9 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     if app.admission is not None and info.subresource != "log":
         options = {"kind": kind, "apiVersion": "v1", **_options(request)}
         attributes = Attributes(
-            CONNECT, resource, info.namespace, info.name, request.user, options, subresource=info.subresource
-        )
+            CONNECT, resource, info.namespace, info.name, request.user, options, subresource=info.subresource,
+            warnings=request.warnings, request=request,
+        )  # fmt: skip
         await app.admission.admit(attributes)
         await app.admission.validate(attributes)
     return await connect(app, request, resource)

@@ -39,7 +39,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     if app.admission is not None:
         attributes = Attributes(
             CREATE, resource, info.namespace, info.name, request.user, body, None, "eviction", how.dry_run,
-            asked.as_object(), request.warnings,
+            asked.as_object(), request.warnings, request,
         )  # fmt: skip
         await app.admission.admit(attributes)
         await app.admission.validate(attributes)

@@ -29,8 +29,9 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     _check_metadata(asked["metadata"], info.namespace, info.name)
     tokenrequest.default(asked)
     attributes = Attributes(
-        CREATE, resource, info.namespace, info.name, request.user, asked, None, "token", warnings=request.warnings
-    )
+        CREATE, resource, info.namespace, info.name, request.user, asked, None, "token", warnings=request.warnings,
+        request=request,
+    )  # fmt: skip
     await app.admission.admit(attributes)
     errors = Errors()
     tokenrequest.validate(asked, errors)
