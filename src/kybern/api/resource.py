@@ -10,12 +10,23 @@
 All hooks receive plain JSON dicts in the *storage version's* shape and may change `obj` in place (never `old`).
 The order at create is default -> prepare_create -> (admission) -> validate; at update default -> prepare_update ->
 (admission) -> validate -> validate_update. Type checks, unknown fields, and metadata are done before, from the schema.
+
+A kind that has beta or alpha versions names them all, best first; a server serves the stable ones, and of the others
+those that --runtime-config switches on (apiserver/runtime_config.py). A kind whose versions are all off is in the
+scheme, with `versions` empty, and is neither found by clients nor published. Where an older version has another
+shape, `convert` is overridden; where upstream has deprecated one, `deprecated` says so to each request.
+
+    class IPAddress(Resource):
+        group, kind, plural = "networking.k8s.io", "IPAddress", "ipaddresses"
+        versions = ("v1", "v1beta1")        # stored as v1, the first; `storage_version` says otherwise
+        deprecated = {"v1beta1": Deprecated(34, 37, "networking.k8s.io/v1 IPAddress")}
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from kybern.api import durations
@@ -57,6 +68,20 @@ class Subresource:
     verbs: tuple[str, ...] = ("create",)
 
 
+@dataclass(frozen=True, slots=True)
+class Deprecated:
+    """Of a version: the minor releases since which it is deprecated and in which it will be gone, and what to use."""
+
+    since: int
+    gone: int = 0
+    use: str = ""
+
+    def warning(self, what: str) -> str:
+        """`policy/v1beta1 PodSecurityPolicy is deprecated in v1.21+, unavailable in v1.25+; use ...`."""
+        gone = f", unavailable in v1.{self.gone}+" if self.gone else ""
+        return f"{what} is deprecated in v1.{self.since}+{gone}{f'; use {self.use}' if self.use else ''}"
+
+
 @dataclass(slots=True)
 class Preparation:
     """What the request layer tells the prepare hooks."""
@@ -80,9 +105,11 @@ class Resource:
     singular: str = ""
     """Defaults to the lower-cased kind."""
     versions: tuple[str, ...] = ("v1",)
-    """Served versions, preferred first."""
+    """Of the class: all versions, preferred first. Of an instance in a server's scheme: those that are served."""
+    deprecated: Mapping[str, Deprecated] = MappingProxyType({})
+    """By version."""
     storage_version: str = ""
-    """Defaults to the first served version."""
+    """Defaults to the first of all versions."""
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -174,7 +201,8 @@ class Resource:
 
     def warnings_of(self, version: str) -> list[str]:
         """Texts for `Warning:` headers of every request in a version: that it is deprecated."""
-        return []
+        found = self.deprecated.get(version)
+        return [found.warning(f"{self.api_version(version)} {self.kind}")] if found else []
 
     def changes_generation(self, obj: Object, old: Object) -> bool:
         """Whether the update makes a new generation (where has_generation): any change but of metadata and status."""
@@ -200,7 +228,7 @@ class Resource:
     @property
     def stored_as(self) -> str:
         """The version objects are stored in."""
-        return self.storage_version or self.versions[0]
+        return self.storage_version or type(self).versions[0]
 
     def key(self, namespace: str, name: str) -> str:
         """The store key, upstream's: `/registry/pods/ns/name`."""

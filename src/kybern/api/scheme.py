@@ -5,10 +5,18 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 
 import kybern.api as api
 from kybern.api.resource import Resource
+
+_STABLE = re.compile(r"v\d+")
+
+
+def stable(group: str, version: str, plural: str) -> bool:
+    """Whether a version is served unless someone says otherwise: those without beta or alpha in the name."""
+    return bool(_STABLE.fullmatch(version))
 
 
 class Scheme:
@@ -35,7 +43,7 @@ class Scheme:
             self.version += 1
 
     def resource(self, group: str, plural: str, version: str = "") -> Resource | None:
-        """By URL segments; with `version`, only if that version is served."""
+        """By URL segments, served or not; with `version`, only if that version is served."""
         found = self._by_resource.get((group, plural))
         return found if found and (not version or version in found.versions) else None
 
@@ -45,12 +53,20 @@ class Scheme:
         found = self._by_kind.get((group, kind))
         return found if found and version in found.versions else None
 
+    def serve(self, served: Callable[[str, str, str], bool]) -> None:
+        """Serve, of the built-in kinds, the versions of which `served(group, version, plural)` is true."""
+        for kind in self:
+            if not kind.custom:
+                kind.versions = tuple(v for v in type(kind).versions if served(kind.group, v, kind.plural))
+        self.version += 1
+
     def __iter__(self) -> Iterator[Resource]:
         return iter(list(self._by_resource.values()))
 
 
 def builtin() -> Scheme:
-    """A scheme of every `Resource` subclass in a module of an API group's package under `kybern.api`."""
+    """A scheme of every `Resource` subclass in a module of an API group's package under `kybern.api`; stable versions
+    are served."""
     scheme = Scheme()
     for package in pkgutil.iter_modules(api.__path__, f"{api.__name__}."):
         if not package.ispkg or package.name.endswith("_generated"):
@@ -60,4 +76,5 @@ def builtin() -> Scheme:
             for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
                 if issubclass(cls, Resource) and cls.kind and cls.__module__ == module.name:
                     scheme.add(cls())
+    scheme.serve(stable)
     return scheme

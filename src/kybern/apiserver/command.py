@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
-from kybern.apiserver import audit_policy, flags, health, selfmade, tls
+from kybern.apiserver import audit_policy, flags, health, runtime_config, selfmade, tls
 from kybern.apiserver.app import App
 from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
@@ -52,7 +52,8 @@ async def serve(args: argparse.Namespace) -> None:
     store = await _open(args)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
-        registry = Registry(builtin(), store, outdated=store.outdated)
+        scheme = runtime_config.apply(builtin(), dict(args.runtime_config))
+        registry = Registry(scheme, store, outdated=store.outdated)
         stack.push_async_callback(registry.close)
         app = App(registry, anonymous=args.anonymous_auth)
         health.add_routes(app)

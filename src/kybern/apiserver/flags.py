@@ -21,6 +21,11 @@ def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _pairs(text: str) -> list[tuple[str, str]]:
+    parts = [part.partition("=") for part in _list(text)]
+    return [(key.strip(), value.strip()) for key, _, value in parts]
+
+
 def boolean(text: str) -> bool:
     """`true` or `false`, as Go's flags take them."""
     if text.lower() in ("1", "t", "true"):
@@ -50,6 +55,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="reads and other short requests served at a time; 0 for no limit")  # fmt: skip
     add("--max-mutating-requests-inflight", type=int, default=200, metavar="N",
         help="writes served at a time; 0 for no limit")  # fmt: skip
+    add("--runtime-config", type=_pairs, action="extend", default=[], metavar="KEY=BOOL,...",
+        help="versions to serve or not, by api/all, api/ga, api/beta, api/alpha, group/version, "
+        "group/version/resource (default: the stable ones)")  # fmt: skip
     add("--event-ttl", default="1h0m0s", metavar="DURATION", help="how long events are kept")
     add(
         "--shutdown-grace", type=float, default=5.0, metavar="SECONDS", help="how long running requests may take to end"

@@ -52,8 +52,9 @@ async def _metrics(app: App, request: Request) -> Response:
 
 
 async def _index(app: App, request: Request) -> Response:
-    groups = sorted({f"/apis/{kind.group}" for kind in app.registry.scheme if kind.group})
-    versions = sorted({f"/apis/{kind.group}/{v}" for kind in app.registry.scheme if kind.group for v in kind.versions})
+    served = [(kind.group, version) for kind in app.registry.scheme if kind.group for version in kind.versions]
+    groups = {f"/apis/{group}" for group, _ in served}
+    versions = {f"/apis/{group}/{version}" for group, version in served}
     exact = [path for path in app.routes if not path.endswith("/*") and path != "/"]
     return json_response({"paths": sorted({*exact, "/api/v1", *groups, *versions})})
 

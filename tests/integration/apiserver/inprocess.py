@@ -16,6 +16,7 @@ from kybern.apiserver.app import App
 from kybern.apiserver.gates import GateOptions, Gates
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Frame, Request, Response, Stream, UserInfo
+from kybern.apiserver.runtime_config import apply
 from kybern.store.memory import MemoryStore
 
 JSON = "application/json"
@@ -145,10 +146,10 @@ def query(**values: Any) -> str:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Api]:
-    """A server with what every cluster has from its first moment."""
+async def serving(**runtime_config: str) -> AsyncIterator[Api]:
+    """A server with what every cluster has from its first moment; `**{"api/all": "true"}` serves beta and alpha too."""
     store = MemoryStore()
-    app = App(Registry(builtin(), store))
+    app = App(Registry(apply(builtin(), runtime_config), store))
     health.add_routes(app)
     app.authenticators.append(NamedUsers())
     gates = Gates(app, GateOptions())
