@@ -35,8 +35,9 @@ class Telemetry(Collector):
         self._codes: dict[tuple[Sort, int], int] = {}
         self._times: dict[Sort, tuple[list[int], list[float]]] = {}
         """Per sort: how many in each bucket and above, and the sum of seconds."""
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self.registry = CollectorRegistry()
+        """What `page` shows; parts of the server register their own."""
+        self.registry.register(self)
 
     def count(self, info: RequestInfo, code: int, seconds: float) -> None:
         """Note an answer."""
@@ -51,7 +52,7 @@ class Telemetry(Collector):
 
     def page(self) -> bytes:
         """In Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
         """For Prometheus' registry."""

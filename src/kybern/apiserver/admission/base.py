@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kybern.api.errors import Forbidden
 from kybern.api.resource import Resource
 from kybern.api.types import Object
+from kybern.apiserver.admission.metrics import AdmissionMetrics
 from kybern.apiserver.app import App
 from kybern.apiserver.audit_policy import METADATA
 from kybern.apiserver.request import Request, UserInfo
+from kybern.process.clock import monotonic
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
@@ -40,6 +43,13 @@ class Attributes:
         mine = self.resource
         return mine.plural == plural and mine.group == group and self.subresource == subresource
 
+    reinvoke: bool = False
+    """Set by a plugin that changed the object, for all that change objects to be asked once more."""
+    round: int = 0
+    """1 when they are asked once more."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a plugin keeps from one round for the next, by its name."""
+
     @property
     def version(self) -> str:
         """The version of the resource that the request is made in."""
@@ -63,8 +73,15 @@ class Plugin:
     """The (group, plural) pairs it looks at; None for all."""
     operations: frozenset[str] = frozenset((CREATE, UPDATE))
 
+    reconsider: Callable[[], None] = staticmethod(lambda: None)
+    """Call it when `concerned` would answer otherwise than before; the chain sets it."""
+
     def __init__(self, app: App) -> None:
         """Take what the plugin needs of the server: listers, authorizers."""
+
+    def concerned(self, operation: str, group: str, plural: str) -> bool:
+        """Whether it has anything to do with such writes. The answer is kept: see `reconsider`."""
+        return operation in self.operations and (self.handles is None or (group, plural) in self.handles)
 
     async def admit(self, a: Attributes) -> None:
         """Change a.object, or raise an APIError."""
@@ -78,8 +95,11 @@ class AdmissionChain:
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self.plugins = tuple(plugins)
+        self.metrics = AdmissionMetrics()
         self._admitting: dict[tuple[str, str, str], tuple[Plugin, ...]] = {}
         self._validating: dict[tuple[str, str, str], tuple[Plugin, ...]] = {}
+        for plugin in plugins:
+            plugin.reconsider = self._forget
 
     async def admit(self, a: Attributes) -> None:
         """Let every plugin that is concerned change the object. Raises what a plugin raises."""
@@ -87,8 +107,22 @@ class AdmissionChain:
         plugins = self._admitting.get(key)
         if plugins is None:
             plugins = self._admitting[key] = self._concerned("admit", *key)
+        await self._admit(plugins, a)
+        if a.reinvoke:
+            a.round = 1
+            await self._admit(plugins, a)
+
+    async def _admit(self, plugins: tuple[Plugin, ...], a: Attributes) -> None:
+        observe, before = self.metrics.observe, monotonic()
         for plugin in plugins:
-            await plugin.admit(a)
+            try:
+                await plugin.admit(a)
+            except BaseException:
+                observe(plugin.name, "admit", a.operation, True, monotonic() - before)
+                raise
+            now = monotonic()
+            observe(plugin.name, "admit", a.operation, False, now - before)
+            before = now
 
     async def validate(self, a: Attributes) -> None:
         """Ask every plugin that is concerned. Raises what a plugin raises."""
@@ -96,14 +130,24 @@ class AdmissionChain:
         plugins = self._validating.get(key)
         if plugins is None:
             plugins = self._validating[key] = self._concerned("validate", *key)
+        observe, before = self.metrics.observe, monotonic()
         for plugin in plugins:
-            await plugin.validate(a)
+            try:
+                await plugin.validate(a)
+            except BaseException:
+                observe(plugin.name, "validate", a.operation, True, monotonic() - before)
+                raise
+            now = monotonic()
+            observe(plugin.name, "validate", a.operation, False, now - before)
+            before = now
 
-    def _concerned(self, step: str, operation: str, group: str, plural: str) -> tuple[Plugin, ...]:
+    def _forget(self) -> None:
+        self._admitting.clear()
+        self._validating.clear()
+
+    def _concerned(self, step: str, *key: str) -> tuple[Plugin, ...]:
         return tuple(
             plugin
             for plugin in self.plugins
-            if operation in plugin.operations
-            and (plugin.handles is None or (group, plural) in plugin.handles)
-            and getattr(type(plugin), step) is not getattr(Plugin, step)
+            if plugin.concerned(*key) and getattr(type(plugin), step) is not getattr(Plugin, step)
         )

@@ -51,4 +51,6 @@ def chain(app: App, enable: Collection[str] = (), disable: Collection[str] = ())
             f"unknown admission plugin {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
         )
     off = (set(disable) | OFF_BY_DEFAULT) - set(enable)
-    return AdmissionChain([plugin for plugin in plugins if plugin.name not in off])
+    made = AdmissionChain([plugin for plugin in plugins if plugin.name not in off])
+    app.telemetry.registry.register(made.metrics)
+    return made
