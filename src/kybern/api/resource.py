@@ -8,7 +8,7 @@
         def validate(self, obj: Object, errors: Errors) -> None: ...
 
 All hooks receive plain JSON dicts in the *storage version's* shape and may change `obj` in place (never `old`).
-The order at create is default -> prepare_create -> (admission) -> validate; at update default -> prepare_update ->
+The order at create is default -> (admission) -> prepare_create -> validate; at update default -> prepare_update ->
 (admission) -> validate -> validate_update. Type checks, unknown fields, and metadata are done before, from the schema.
 
 A kind that has beta or alpha versions names them all, best first; a server serves the stable ones, and of the others

@@ -1,6 +1,6 @@
 """Creating an object: the steps between a decoded body and the store, in order.
 
-    metadata -> defaults -> prepare_create -> admission -> validation -> validating admission -> allocation ->
+    metadata -> defaults -> admission -> prepare_create -> validation -> validating admission -> allocation ->
     managedFields -> store
 
 Used by create, by update and apply where the object doesn't exist, and by verbs that make objects.
@@ -40,8 +40,6 @@ async def create(
     if resource.has_status and not resource.status_at_creation:
         stored.pop("status", None)
     resource.default(stored)
-    user = request.user
-    resource.prepare_create(stored, Preparation(user.name, "", request.warnings, user.uid, user.groups, user.extra))
     stored = await admitted(app, request, resource, stored, options)
     if not applied:
         _track(request, resource, stored, options)
@@ -62,7 +60,7 @@ async def create(
 
 
 async def admitted(app: App, request: Request, resource: Resource, stored: Object, options: WriteOptions) -> Object:
-    """The object after admission and validation."""
+    """The object after admission, preparation and validation."""
     metadata = stored["metadata"]
     attributes = Attributes(
         CREATE, resource, metadata.get("namespace", ""), metadata.get("name", ""), request.user, stored, None, "",
@@ -72,6 +70,8 @@ async def admitted(app: App, request: Request, resource: Resource, stored: Objec
         await app.admission.admit(attributes)
         assert attributes.object is not None
         stored = attributes.object
+    user = request.user
+    resource.prepare_create(stored, Preparation(user.name, "", request.warnings, user.uid, user.groups, user.extra))
     errors = Errors()
     meta.validate_create(stored["metadata"], errors, namespaced=resource.namespaced, name_rule=resource.validates_name)
     resource.validate(stored, errors)

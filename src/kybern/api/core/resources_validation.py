@@ -5,10 +5,11 @@ Source: API reference, ResourceRequirements v1; "Resource Management for Pods an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from kybern.api import names, quantity
+from kybern.api.core import pod_resources
 from kybern.api.core.podspec_checks import follows
 from kybern.api.field import Errors, FieldError
 from kybern.api.types import Object
@@ -161,11 +162,11 @@ def _claims(claims: list[Object], known: frozenset[str], path: str, errors: Erro
 def _consistent(spec: Object, resources: Object, path: str, errors: Errors) -> None:
     """The pod's amounts cover those of its containers."""
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-    for name, total in _aggregate(spec, "requests").items():
+    for name, total in pod_resources.aggregate(spec, "requests").items():
         if name in requests and quantity.compare(total, requests[name]) > 0:
             detail = f"must be greater than or equal to aggregate container requests of {total}"
             errors.invalid(f"{path}.requests[{name}]", quantity.canonical(requests[name]), detail)
-    for name, total in _aggregate(spec, "limits").items():
+    for name, total in pod_resources.aggregate(spec, "limits").items():
         if name.startswith(_HUGE) and name in limits and quantity.compare(total, limits[name]) > 0:
             detail = f"must be greater than or equal to aggregate container limits of {total}"
             errors.invalid(f"{path}.limits[{name}]", quantity.canonical(limits[name]), detail)
@@ -174,34 +175,3 @@ def _consistent(spec: Object, resources: Object, path: str, errors: Errors) -> N
             if name in limits and quantity.compare(limit, limits[name]) > 0:
                 detail = f"must be less than or equal to pod limits of {quantity.canonical(limits[name])}"
                 errors.invalid(f"{path}.containers[{index}][{name}].limits", quantity.canonical(limit), detail)
-
-
-def _aggregate(spec: Object, kind: str) -> dict[str, str]:
-    """What the containers come to: those that run side by side added up, or the greediest init container's turn."""
-    running = _sum(_amounts(container, kind) for container in spec.get("containers") or ())
-    sidecars: dict[str, str] = {}
-    turns: list[dict[str, str]] = []
-    for container in spec.get("initContainers") or ():
-        if container.get("restartPolicy") == "Always":
-            sidecars = _sum((sidecars, _amounts(container, kind)))
-            turns.append(sidecars)
-        else:
-            turns.append(_sum((sidecars, _amounts(container, kind))))
-    result = _sum((running, sidecars))
-    for turn in turns:
-        for name, amount in turn.items():
-            if name not in result or quantity.compare(amount, result[name]) > 0:
-                result[name] = amount
-    return result
-
-
-def _amounts(container: Object, kind: str) -> Object:
-    return (container.get("resources") or {}).get(kind) or {}
-
-
-def _sum(parts: Iterable[Object]) -> dict[str, str]:
-    total: dict[str, str] = {}
-    for part in parts:
-        for name, amount in part.items():
-            total[name] = quantity.add(total[name], amount) if name in total else quantity.canonical(amount)
-    return total

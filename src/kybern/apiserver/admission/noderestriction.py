@@ -29,9 +29,7 @@ class NodeRestriction(Plugin):
     """Holds users of the group system:nodes to their node."""
 
     name = "NodeRestriction"
-    handles = frozenset(
-        {("", "pods"), ("", "nodes"), ("", "serviceaccounts"), _LEASES, ("storage.k8s.io", "csinodes")}
-    )
+    handles = frozenset({("", "pods"), ("", "nodes"), ("", "serviceaccounts"), _LEASES, ("storage.k8s.io", "csinodes")})
     operations = frozenset((CREATE, UPDATE, DELETE))
 
     def __init__(self, app: App) -> None:
@@ -89,7 +87,7 @@ class NodeRestriction(Plugin):
             raise a.forbidden(f'pod "{ref["name"]}" not found')
         if pod["metadata"]["uid"] != ref["uid"]:
             raise a.forbidden(
-                f'the UID in the bound object reference ({ref["uid"]}) does not match the UID in record. '
+                f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. "
                 "The object might have been deleted and then recreated"
             )
         if pod["spec"].get("nodeName") != node:

@@ -12,6 +12,7 @@ from kybern.apiserver.admission.certificates import (
 )
 from kybern.apiserver.admission.crdcleanup import CustomResourceCleanup
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
+from kybern.apiserver.admission.limitranger import LimitRanger
 from kybern.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kybern.apiserver.admission.noderestriction import NodeRestriction
 from kybern.apiserver.admission.priority import Priority
@@ -23,6 +24,7 @@ from kybern.process.daemon import OperatorError
 
 ORDER: tuple[Callable[[App], Plugin], ...] = (
     NamespaceLifecycle,
+    LimitRanger,
     ServiceAccount,
     NodeRestriction,
     TaintNodesByCondition,

@@ -62,8 +62,7 @@ class Priority(Plugin):
         default = self.default()
         if default and default["metadata"]["name"] != made["metadata"]["name"]:
             raise a.forbidden(
-                f"PriorityClass {default['metadata']['name']} is already marked as default. "
-                "Only one default can exist"
+                f"PriorityClass {default['metadata']['name']} is already marked as default. Only one default can exist"
             )
 
     def default(self) -> Object | None:
