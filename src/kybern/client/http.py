@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -158,9 +158,19 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Connections to one server, e.g. `https://10.0.0.1:6443`."""
+    """Connections to one server, e.g. `https://10.0.0.1:6443`. `dial` gives the host and port to connect to where the
+    server's name doesn't lead there, `server_name` is whom to expect; `repeats`: it does no harm to ask twice."""
 
-    def __init__(self, server: str, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        server: str,
+        tls: ssl.SSLContext | None,
+        *,
+        dial: Callable[[], Awaitable[tuple[str, int]]] | None = None,
+        server_name: str = "",
+        repeats: bool = False,
+    ) -> None:
+        self._dial, self._server_name, self._repeats = dial, server_name or None, repeats
         parts = urlsplit(server)
         self._host, self._secure = parts.hostname or "", parts.scheme == "https"
         self._port = parts.port or (443 if self._secure else 80)
@@ -176,7 +186,7 @@ class Pool:
     ) -> AsyncIterator[Connection]:
         """Send and give the connection with the head of the answer on it. Raises OSError, TimeoutError."""
         text = self._text(method, target, headers, body)
-        connection = await self._asked(text, again=method == "GET")
+        connection = await self._asked(text, again=self._repeats or method == "GET")
         try:
             yield connection
         finally:
@@ -220,7 +230,9 @@ class Pool:
         if self._secure:
             self._tls = context = self._tls or ssl.create_default_context()
         async with asyncio.timeout(CONNECT_SECONDS):
-            _, connection = await loop.create_connection(Connection, self._host, self._port, ssl=context)
+            host, port = await self._dial() if self._dial is not None else (self._host, self._port)
+            name = self._server_name if context is not None else None
+            _, connection = await loop.create_connection(Connection, host, port, ssl=context, server_hostname=name)
         return connection
 
     def _text(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
