@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from kybern.api import addresses
+
 LABEL_LENGTH = 63
 SUBDOMAIN_LENGTH = 253
 
@@ -221,10 +223,17 @@ def ip_address(text: str) -> list[str]:
     return []
 
 
+def canonical_ip(text: str) -> list[str]:
+    """An address spelled as IPAddress objects are named."""
+    problem = addresses.canonical_ip_problem(text)
+    return [problem] if problem else []
+
+
 RULES: dict[str, Callable[[str], list[str]]] = {
     "dns_subdomain": dns_subdomain,
     "dns_label": dns_label,
     "dns1035_label": dns1035_label,
     "path_segment": path_segment,
+    "ip_address": canonical_ip,
 }
 """By the names that `Resource.validates_name` uses."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from kybern.api.types import Object
 
 IMMUTABLE = "field is immutable"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
+_HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 
 
 def unchanged(new: Any, old: Any, path: str, errors: Errors, detail: str = IMMUTABLE) -> None:
@@ -116,6 +118,18 @@ def amounts(resources: Mapping[str, Any] | None, path: str, errors: Errors) -> N
     for key, value in (resources or {}).items():
         resource_name(key, f"{path}[{key}]", errors)
         amount(value, f"{path}[{key}]", errors)
+
+
+def domain_prefixed_path(value: str, path: str, errors: Errors) -> None:
+    """`acme.io/foo`: a domain, then what may stand in a URL's path."""
+    host, _, rest = value.partition("/")
+    if not host or not rest:
+        errors.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        return
+    for problem in names.dns_subdomain(host):
+        errors.invalid(path, host, problem)
+    if not _HTTP_PATH.fullmatch(rest):
+        errors.invalid(path, rest, f"Invalid path (regex used for validation is '{_HTTP_PATH.pattern}')")
 
 
 def endpoint_ip(value: str, path: str, errors: Errors) -> None:

@@ -33,7 +33,8 @@ Changer: TypeAlias = Callable[[Object], Object]
 
 CONDITIONAL = frozenset(
     {("coordination.k8s.io", "leases"), ("apiextensions.k8s.io", "customresourcedefinitions"),
-     ("discovery.k8s.io", "endpointslices")}
+     ("discovery.k8s.io", "endpointslices"), ("apiregistration.k8s.io", "apiservices"),
+     ("node.k8s.io", "runtimeclasses"), ("policy", "poddisruptionbudgets")}
 )  # fmt: skip
 """Built-in kinds whose updates must say what resourceVersion they change; custom kinds must too."""
 
