@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 
 from kybern.api.errors import APIError, InternalError, ServiceUnavailable, TooManyRequests, Unauthorized, Unclassified
-from kybern.apiserver import dispatch, info
+from kybern.apiserver import auth_metrics, dispatch, info
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
 from kybern.apiserver.authz.base import decide, forbidden
@@ -99,14 +99,30 @@ def _internal(what: str) -> InternalError:
 
 
 async def authenticate(app: App, request: Request) -> UserInfo:
-    """Who asks. Raises Unauthorized."""
+    """Who asks. A credential that one authenticator refuses may be another's. Raises Unauthorized."""
+    began, refused = monotonic(), False
     for authenticator in app.authenticators:
-        user = await authenticator.authenticate(request)
+        try:
+            user = await authenticator.authenticate(request)
+        except Unauthorized:
+            refused = True
+            continue
         if user is not None:
-            return user
-    if not app.anonymous:
-        raise Unauthorized()
-    return ANONYMOUS
+            break
+    else:
+        # Who shows a credential that is no good is not taken for anonymous.
+        if refused or not app.lets_anonymous_in(request):
+            _authenticated("error" if refused else "failure", began)
+            raise Unauthorized()
+        user = ANONYMOUS
+    _authenticated("success", began)
+    auth_metrics.users[auth_metrics.user_label(user.name)] += 1
+    return user
+
+
+def _authenticated(result: str, began: float) -> None:
+    auth_metrics.attempts[result] += 1
+    auth_metrics.authentication_time.observe(monotonic() - began, result)
 
 
 def warning(text: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kybern.apiserver import flags_auth
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import port
 from kybern.store.flags import add_etcd_flags, check_etcd_flags
@@ -49,6 +50,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _add_audit_flags(add)
     _add_encryption_flags(add)
     _add_identity_flags(add)
+    flags_auth.add_flags(add)
     _add_policy_flags(add)
     _add_kubelet_flags(add)
     add("--max-requests-inflight", type=int, default=400, metavar="N",
