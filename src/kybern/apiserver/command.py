@@ -166,6 +166,7 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
         service_account_jwks_uri=args.service_account_jwks_uri,
         enable_admission_plugins=args.enable_admission_plugins,
         disable_admission_plugins=args.disable_admission_plugins,
+        admission_control_config_file=args.admission_control_config_file,
         advertise_address=address,
         secure_port=args.secure_port,
         service_cluster_ip_range=args.service_cluster_ip_range,

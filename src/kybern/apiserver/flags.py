@@ -117,6 +117,8 @@ def _add_policy_flags(add: Add) -> None:
         help="of Node, RBAC, AlwaysAllow, AlwaysDeny; asked in order (default Node,RBAC)")  # fmt: skip
     add("--enable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn on")
     add("--disable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn off")
+    add("--admission-control-config-file", type=Path, default=None, metavar="FILE",
+        help="AdmissionConfiguration with the configurations of admission plugins")  # fmt: skip
     add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR", help="addresses of services")
     add("--service-node-port-range", default="30000-32767", metavar="A-B", help="ports of NodePort services")
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
 from kybern.apiserver.allocators import ServiceAllocator
 from kybern.apiserver.app import App, Authorizer
@@ -60,6 +61,7 @@ class GateOptions:
     service_account_jwks_uri: str = ""
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
+    admission_control_config_file: Path | None = None
     advertise_address: str = "127.0.0.1"
     secure_port: int = 6443
     service_cluster_ip_range: str = "10.96.0.0/12"
@@ -80,6 +82,8 @@ class Gates:
         )
         app.authenticators += self.authentication.request_authenticators()
         app.authorizers += self._authorizers()
+        if options.admission_control_config_file:
+            app.services[admission_config.SERVICE] = admission_config.load(options.admission_control_config_file)
         app.admission = order.chain(app, options.enable_admission_plugins, options.disable_admission_plugins)
         app.services |= {"tokens": self.issuer, "token_authenticator": self.authentication.bearer}
         host = options.advertise_address
