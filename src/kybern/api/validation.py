@@ -63,6 +63,27 @@ def name(value: str | None, path: str, errors: Errors, rule: str = "dns_subdomai
         errors.invalid(path, value, problem)
 
 
+def csi_driver(value: str | None, path: str, errors: Errors) -> None:
+    """The name of a CSI or DRA driver: a DNS subdomain in any case, at most 63 bytes; required."""
+    driver = value or ""
+    if not driver:
+        errors.required(path)
+    if len(driver.encode()) > names.LABEL_LENGTH:
+        errors.too_long(path, names.LABEL_LENGTH)
+    for problem in names.dns_subdomain(driver.lower()):
+        errors.invalid(path, driver, problem)
+
+
+def positive_amount(value: Any, path: str, errors: Errors) -> None:
+    """A quantity of more than 0; a malformed one is left to the schema."""
+    try:
+        positive = quantity.parse(value) > 0
+    except ValueError:
+        return
+    if not positive:
+        errors.invalid(path, str(value), "must be greater than zero")
+
+
 def int_or_percent(value: int | str, path: str, errors: Errors) -> None:
     """A count of 0 or more, or a percentage such as "25%"."""
     if isinstance(value, str):

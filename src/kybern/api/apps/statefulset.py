@@ -7,7 +7,7 @@ from dataclasses import replace
 from kybern.api import names, validation
 from kybern.api.apps.workload import check_collisions, check_selector, check_template, default_workload
 from kybern.api.cells import CONTAINERS, at
-from kybern.api.core.persistentvolumeclaim import default_claim_spec, validate_claim_spec
+from kybern.api.core.claim_validation import default_claim_spec, validate_claim_spec
 from kybern.api.field import Errors
 from kybern.api.meta import same
 from kybern.api.resource import AGE, Column, Preparation, Resource, Scale

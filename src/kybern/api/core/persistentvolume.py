@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from kybern.api import validation
+import copy
+
+from kybern.api import meta, validation
 from kybern.api.cells import access_modes, at, text
+from kybern.api.core.persistentvolume_validation import SOURCES, validate_volume_spec
+from kybern.api.core.podspec_defaults import default_legacy_volume
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
 from kybern.process.clock import clock
 
-ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
-SOURCES = (
-    "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker",
-    "gcePersistentDisk", "glusterfs", "hostPath", "iscsi", "local", "nfs", "photonPersistentDisk", "portworxVolume",
-    "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume",
-)  # fmt: skip
+_EXPAND = "controllerExpandSecretRef"
+_LABELS = {
+    "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    "beta.kubernetes.io/os": "kubernetes.io/os",
+    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+}
+"""Labels that were renamed when they became stable."""
+_GONE = {
+    "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
+    "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
+    "storageos": "deprecated in v1.22, non-functional in v1.25+",
+    "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
+    "cephfs": "deprecated in v1.28, non-functional in v1.31+",
+    "rbd": "deprecated in v1.28, non-functional in v1.31+",
+}
 
 
 def storage_class(obj: Object) -> str:
@@ -61,66 +76,75 @@ class PersistentVolume(Resource):
         spec.setdefault("volumeMode", "Filesystem")
         if spec.get("hostPath") is not None:
             spec["hostPath"].setdefault("type", "")
+        default_legacy_volume(spec)
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": clock.stamp()}
+        _warn(obj, prep)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        if not prep.subresource:
+            _warn(obj, prep)
         if prep.subresource == "status" and at(obj, "status", "phase") != at(old, "status", "phase"):
             stamp, before = at(obj, "status", "lastPhaseTransitionTime"), at(old, "status", "lastPhaseTransitionTime")
             if stamp == before:
                 obj["status"]["lastPhaseTransitionTime"] = clock.stamp()
 
     def validate(self, obj: Object, errors: Errors) -> None:
-        spec = obj["spec"]
-        check_access_modes(spec, errors)
-        capacity = spec.get("capacity") or {}
-        if not capacity:
-            errors.required("spec.capacity")
-        elif list(capacity) != ["storage"]:
-            errors.unsupported("spec.capacity", capacity, ("storage",))
-        validation.amounts(capacity, "spec.capacity", errors)
-        policy = spec.get("persistentVolumeReclaimPolicy")
-        path = "spec.persistentVolumeReclaimPolicy"
-        validation.one_of(policy, ("Delete", "Recycle", "Retain"), path, errors)
-        found = [source for source in SOURCES if spec.get(source) is not None]
-        if not found:
-            errors.required("spec", "must specify a volume type")
-        for source in found[1:]:
-            errors.forbidden(f"spec.{source}", "may not specify more than 1 volume type")
-        if found == ["hostPath"] and spec["hostPath"].get("path") == "/" and policy == "Recycle":
-            errors.forbidden(path, "may not be 'recycle' for a hostPath mount of '/'")
-        if found == ["local"] and not at(spec, "nodeAffinity"):
-            errors.required("spec.nodeAffinity", "Local volume requires node affinity")
-        if spec.get("storageClassName"):
-            validation.name(spec["storageClassName"], "spec.storageClassName", errors)
-        check_volume_mode(spec, errors)
+        validate_volume_spec(obj["spec"], obj["metadata"].get("name") or "", "spec", errors)
 
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
         spec, before = obj["spec"], old["spec"]
-        changed = any(spec.get(source) != before.get(source) for source in SOURCES)
-        if changed:
+        if any(not meta.same(_source(spec, before, one), before.get(one)) for one in SOURCES):
             errors.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
-        validation.unchanged(spec.get("volumeMode"), before.get("volumeMode"), "spec.volumeMode", errors)
+        validation.unchanged(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode", errors)
         if before.get("nodeAffinity") is not None:
-            validation.unchanged(spec.get("nodeAffinity"), before["nodeAffinity"], "spec.nodeAffinity", errors)
+            affinity = spec.get("nodeAffinity")
+            if not meta.same(affinity, _renamed(before["nodeAffinity"], affinity)):
+                errors.invalid("nodeAffinity", affinity, validation.IMMUTABLE)
+        attributes = "volumeAttributesClassName"
+        if before.get(attributes) is not None and spec.get(attributes) is None:
+            errors.forbidden(f"spec.{attributes}", "update from non-nil value to nil is forbidden")
 
 
-def check_access_modes(spec: Object, errors: Errors) -> None:
-    """At least one access mode, all known, and ReadWriteOncePod alone."""
-    modes = spec.get("accessModes") or []
-    if not modes:
-        errors.required("spec.accessModes", "at least 1 access mode is required")
-    for index, mode in enumerate(modes):
-        if mode not in ACCESS_MODES:
-            errors.unsupported(f"spec.accessModes[{index}]", mode, ACCESS_MODES)
-    if "ReadWriteOncePod" in modes and len(set(modes)) > 1:
-        detail = "may not use ReadWriteOncePod with other access modes"
-        errors.forbidden("spec.accessModes", detail)
+def _source(spec: Object, before: Object, name: str) -> Object | None:
+    """A source to compare with what it was: how CSI volumes grow may be said later, once."""
+    source = spec.get(name)
+    if name != "csi" or not source or (before.get(name) or {}).get(_EXPAND) is not None:
+        return source
+    return {key: value for key, value in source.items() if key != _EXPAND}
 
 
-def check_volume_mode(spec: Object, errors: Errors) -> None:
-    """Block or Filesystem."""
-    mode = spec.get("volumeMode")
-    if mode is not None and mode not in ("Block", "Filesystem"):
-        errors.unsupported("spec.volumeMode", mode, ("Block", "Filesystem"))
+def _renamed(before: Object, affinity: Object | None) -> Object:
+    """The old affinity with those deprecated labels renamed that the new one has by their present names."""
+    made: Object = copy.deepcopy(before)
+    for old, new in zip(_expressions(made), _expressions(affinity), strict=False):
+        if new.get("key") and new["key"] == _LABELS.get(old.get("key", "")):
+            old["key"] = new["key"]
+    return made
+
+
+def _expressions(affinity: Object | None) -> list[Object]:
+    terms = at(affinity, "required", "nodeSelectorTerms") or ()
+    return [expression for term in terms for expression in term.get("matchExpressions") or ()]
+
+
+def _warn(obj: Object, prep: Preparation) -> None:
+    spec = obj["spec"]
+    if BETA_CLASS in (obj["metadata"].get("annotations") or {}):
+        path = f"metadata.annotations[{BETA_CLASS}]"
+        prep.warnings.append(f'{path}: deprecated since v1.8; use "storageClassName" attribute instead')
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        prep.warnings.append(
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. "
+            "Instead, the recommended approach is to use dynamic provisioning."
+        )
+    prep.warnings += [f"spec.{name}: {said}" for name, said in _GONE.items() if spec.get(name) is not None]
+    for i, term in enumerate(at(spec, "nodeAffinity", "required", "nodeSelectorTerms") or ()):
+        for j, expression in enumerate(term.get("matchExpressions") or ()):
+            instead = _LABELS.get(expression.get("key", ""))
+            if instead:
+                path = f"spec.nodeAffinity.required.nodeSelectorTerms[{i}].matchExpressions[{j}].key"
+                since = "v1.14" if instead in ("kubernetes.io/arch", "kubernetes.io/os") else "v1.17"
+                said = f'{expression["key"]} is deprecated since {since}; use "{instead}" instead'
+                prep.warnings.append(f"{path}: {said}")

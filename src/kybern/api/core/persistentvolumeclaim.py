@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kybern.api import meta, quantity, selectors, validation
+from kybern.api import meta, names, quantity, validation
 from kybern.api.cells import access_modes, at, text
-from kybern.api.core.persistentvolume import check_access_modes, check_volume_mode, phase, storage_class
+from kybern.api.core.claim_validation import default_claim_spec, normalize_sources, validate_claim_spec
+from kybern.api.core.persistentvolume import BETA_CLASS, phase, storage_class
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
@@ -12,7 +13,7 @@ from kybern.api.types import Object
 _IMMUTABLE = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
-_MUTABLE_WHEN_BOUND = ("resources", "volumeAttributesClassName")
+_CLASS, _ATTRIBUTES = "storageClassName", "volumeAttributesClassName"
 
 
 def _capacity(obj: Object) -> str:
@@ -46,52 +47,91 @@ class PersistentVolumeClaim(Resource):
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {"phase": "Pending"}
+        normalize_sources(obj["spec"], created=True)
+        _warn(obj, prep)
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        if not prep.subresource:
+            normalize_sources(obj["spec"])
+            _warn(obj, prep)
 
     def validate(self, obj: Object, errors: Errors) -> None:
         validate_claim_spec(obj["spec"], errors)
 
+    def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        groups = (at(old, "spec", source, "apiGroup") for source in ("dataSource", "dataSourceRef"))
+        validate_claim_spec(obj["spec"], errors, any_group=any(group is not None for group in groups))
+        self.validate_update(obj, old, errors)
+
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
-        spec, before = dict(obj["spec"]), dict(old["spec"])
-        bound = at(old, "status", "phase") == "Bound"
-        # The volume controller names the volume, and the class may be filled in later, once.
+        spec, before, was = dict(obj["spec"]), dict(old["spec"]), old["metadata"].get("annotations") or {}
+        now = obj["metadata"].get("annotations") or {}
+        # The volume controller names the volume, once; the class may be filled in later.
         if not before.get("volumeName"):
             before["volumeName"] = spec.get("volumeName")
-        if before.get("storageClassName") is None:
-            before["storageClassName"] = spec.get("storageClassName")
-        if bound:
-            _check_growth(spec, before, at(old, "status", "capacity", "storage"), errors)
-            spec, before = ({k: v for k, v in s.items() if k not in _MUTABLE_WHEN_BOUND} for s in (spec, before))
+        if was.get(BETA_CLASS) and before.get(_CLASS) is None and spec.get(_CLASS) == was[BETA_CLASS]:
+            del spec[_CLASS]
+        else:
+            if was.get(BETA_CLASS, "") != now.get(BETA_CLASS, ""):
+                path = f"metadata.annotations[{BETA_CLASS}]"
+                errors.invalid(path, now.get(BETA_CLASS, ""), validation.IMMUTABLE)
+            if before.get(_CLASS) is None and not was.get(BETA_CLASS) and spec.get(_CLASS) is not None:
+                del spec[_CLASS]
+        if at(obj, "status", "phase") == "Bound":
+            spec, before = _without_mutable(spec), _without_mutable(before)
         if not meta.same(spec, before):
             errors.forbidden("spec", _IMMUTABLE)
+        _check_growth(obj["spec"], old, errors)
+        validation.unchanged(obj["spec"].get("volumeMode"), old["spec"].get("volumeMode"), "volumeMode", errors)
+        _check_attributes(obj["spec"].get(_ATTRIBUTES), old["spec"].get(_ATTRIBUTES), errors)
+
+    def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
+        status = obj.get("status") or {}
+        for name in status.get("allocatedResourceStatuses") or ():
+            _check_resource(name, "status.allocatedResourceStatus", errors)
+        for name, amount in (status.get("allocatedResources") or {}).items():
+            _check_resource(name, "status.allocatedResources", errors)
+            validation.amount(amount, f"status.allocatedResources[{name}]", errors)
 
 
-def default_claim_spec(spec: Object) -> None:
-    """Defaults of a claim's spec, also in the templates of stateful sets."""
-    spec.setdefault("volumeMode", "Filesystem")
+def _without_mutable(spec: Object) -> Object:
+    """What of a bound claim's spec stays: all but how much it asks for and its volume's attributes."""
+    resources = dict(spec.get("resources") or {})
+    resources["requests"] = {k: v for k, v in (resources.get("requests") or {}).items() if k != "storage"}
+    return {**spec, "resources": resources, _ATTRIBUTES: None}
 
 
-def validate_claim_spec(spec: Object, errors: Errors) -> None:
-    """Rules of a claim's spec, at the path "spec"."""
-    check_access_modes(spec, errors)
-    selectors.validate_object(spec.get("selector"), "spec.selector", errors)
-    storage = at(spec, "resources", "requests", "storage")
-    if storage is None:
-        errors.required("spec.resources[storage]")
-    else:
-        validation.amount(storage, "spec.resources[storage]", errors)
-        try:
-            if quantity.parse(storage) == 0:
-                errors.invalid("spec.resources[storage]", str(storage), "must be greater than zero")
-        except ValueError:
-            pass
-    if spec.get("storageClassName"):
-        validation.name(spec["storageClassName"], "spec.storageClassName", errors)
-    check_volume_mode(spec, errors)
-
-
-def _check_growth(spec: Object, before: Object, capacity: str | None, errors: Errors) -> None:
-    new, old = at(spec, "resources", "requests", "storage"), at(before, "resources", "requests", "storage")
-    if new is None or old is None or quantity.compare(new, old) >= 0:
+def _check_growth(spec: Object, old: Object, errors: Errors) -> None:
+    new, before = (at(one, "resources", "requests", "storage") for one in (spec, old["spec"]))
+    if new is None or before is None or quantity.compare(new, before) >= 0:
         return
-    if capacity is None or quantity.compare(new, capacity) <= 0:
+    # After an expansion that failed, less may be asked for, but more than there is (KEP-1790).
+    if quantity.compare(new, at(old, "status", "capacity", "storage") or "0") <= 0:
         errors.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+
+
+def _check_attributes(new: str | None, old: str | None, errors: Errors) -> None:
+    if old is None or new == old:
+        return
+    if new is None:
+        errors.forbidden(f"spec.{_ATTRIBUTES}", "update from non-nil value to nil is forbidden")
+    elif not new:
+        errors.forbidden(f"spec.{_ATTRIBUTES}", "update from non-nil value to an empty string is forbidden")
+
+
+def _check_resource(name: str, path: str, errors: Errors) -> None:
+    problems = names.qualified_name(name)
+    for problem in problems:
+        errors.invalid(path, name, problem)
+    if not problems and "/" not in name and name != "storage":
+        errors.unsupported(path, name, ("storage",))
+
+
+def _warn(obj: Object, prep: Preparation) -> None:
+    if BETA_CLASS in (obj["metadata"].get("annotations") or {}):
+        path = f"metadata.annotations[{BETA_CLASS}]"
+        prep.warnings.append(f'{path}: deprecated since v1.8; use "storageClassName" attribute instead')
+    storage = at(obj, "spec", "resources", "requests", "storage")
+    if storage is not None and quantity.milli(storage) % 1000:
+        path = "spec.resources.requests[storage]"
+        prep.warnings.append(f'{path}: fractional byte value "{storage}" is invalid, must be an integer')

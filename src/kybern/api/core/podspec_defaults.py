@@ -136,7 +136,7 @@ def _default_volume(volume: Object) -> None:
     host_path = volume.get("hostPath")
     if host_path is not None:
         host_path.setdefault("type", "")
-    _default_legacy_volume(volume)
+    default_legacy_volume(volume)
     template = (volume.get("ephemeral") or {}).get("volumeClaimTemplate")
     if template is not None:
         template.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
@@ -167,7 +167,8 @@ _LEGACY: dict[str, Object] = {
 }
 
 
-def _default_legacy_volume(volume: Object) -> None:
+def default_legacy_volume(volume: Object) -> None:
+    """Defaults of the sources that pods' volumes and PersistentVolumes share."""
     for kind, defaults in _LEGACY.items():
         source = volume.get(kind)
         if source is not None:

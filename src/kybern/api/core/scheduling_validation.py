@@ -115,14 +115,19 @@ def _expression_keys(selector: Object | None) -> list[str]:
     return [expression.get("key") or "" for expression in (selector or {}).get("matchExpressions") or ()]
 
 
+def validate_node_selector(selector: Object, path: str, errors: Errors) -> None:
+    """A NodeSelector: what a pod, a volume or a device needs of a node."""
+    here, terms = f"{path}.nodeSelectorTerms", selector.get("nodeSelectorTerms") or []
+    if not terms:
+        errors.required(here, "must have at least one node selector term")
+    for index, term in enumerate(terms):
+        _node_term(term, f"{here}[{index}]", errors, check_values=True)
+
+
 def _node_affinity(affinity: Object, path: str, errors: Errors) -> None:
     needed = affinity.get(_REQUIRED)
     if needed is not None:
-        here, terms = f"{path}.{_REQUIRED}.nodeSelectorTerms", needed.get("nodeSelectorTerms") or []
-        if not terms:
-            errors.required(here, "must have at least one node selector term")
-        for index, term in enumerate(terms):
-            _node_term(term, f"{here}[{index}]", errors, check_values=True)
+        validate_node_selector(needed, f"{path}.{_REQUIRED}", errors)
     for index, weighted in enumerate(affinity.get(_PREFERRED) or ()):
         here = f"{path}.{_PREFERRED}[{index}]"
         _weight(weighted, here, errors)

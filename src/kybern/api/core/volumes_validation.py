@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kybern.api import meta, names, quantity, validation
+from kybern.api.core.claim_validation import validate_claim_spec
 from kybern.api.core.containers_validation import PULL_POLICIES
-from kybern.api.core.persistentvolumeclaim import validate_claim_spec
 from kybern.api.core.podspec_checks import all_set, descending, follows, known_if_set, no_backsteps, required, within
 from kybern.api.core.projected_validation import (
     validate_downward,
@@ -32,7 +32,6 @@ _ISCSI_NAMES = {
     "naa": re.compile(r"^naa.[A-Za-z0-9]{32}$"),
 }
 _ISCSI_LENGTH = 64
-_DRIVER_LENGTH = 63
 _TENANT_LENGTH = 65
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*):[^:]*")
 _MANAGED_DISK = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
@@ -74,13 +73,18 @@ def _source(volume: Object, path: str, errors: Errors, metadata: Object | None) 
             errors.forbidden(f"{path}.{_REFUSED_AS.get(kind, kind)}", "may not specify more than 1 volume type")
     kind = kinds[0]
     source = volume[kind]
-    _CHECKS[kind](source, f"{path}.{_CHECKED_AS.get(kind, kind)}", errors)
+    check_source(kind, source, path, errors)
     if kind == "iscsi":
-        _iscsi_length(volume, path, errors)
+        check_iscsi_length(volume, path, errors)
     elif kind == "ephemeral":
         _claim_name(volume, path, errors, metadata)
     elif kind == "image" and metadata is not None and not source.get("reference"):
         errors.required(f"{path}.image.reference")
+
+
+def check_source(kind: str, source: Object, path: str, errors: Errors) -> None:
+    """What a source of that kind needs; `path` is the volume's."""
+    _CHECKS[kind](source, f"{path}.{_CHECKED_AS.get(kind, kind)}", errors)
 
 
 def _needs(*keys: str) -> Check:
@@ -153,7 +157,8 @@ def _iscsi_name(name: str) -> list[str]:
     return [] if pattern.search(name) else ["must be valid format"]
 
 
-def _iscsi_length(volume: Object, path: str, errors: Errors) -> None:
+def check_iscsi_length(volume: Object, path: str, errors: Errors) -> None:
+    """The names of the volume and the portal, together, are what the initiator can carry."""
     source, name = volume["iscsi"], volume.get("name") or ""
     whole = f"{name}:{source.get('targetPortal') or ''}"
     if source.get("initiatorName") is not None and len(whole.encode()) > _ISCSI_LENGTH:
@@ -237,13 +242,7 @@ def _storage_os(source: Object, path: str, errors: Errors) -> None:
 
 
 def _csi(source: Object, path: str, errors: Errors) -> None:
-    driver = source.get("driver") or ""
-    if not driver:
-        errors.required(f"{path}.driver")
-    if len(driver.encode()) > _DRIVER_LENGTH:
-        errors.too_long(f"{path}.driver", _DRIVER_LENGTH)
-    for problem in names.dns_subdomain(driver.lower()):
-        errors.invalid(f"{path}.driver", driver, problem)
+    validation.csi_driver(source.get("driver"), f"{path}.driver", errors)
     secret = source.get("nodePublishSecretRef")
     if secret is not None and not secret.get("name"):
         errors.required(f"{path}.nodePublishSecretRef.name")

@@ -1,1 +1,1 @@
-"""The group storage.k8s.io, v1: storage classes."""
+"""The group storage.k8s.io: classes of storage, CSI drivers, where they run and what they attach."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kybern.api import names, validation
 from kybern.api.cells import text
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Resource
+from kybern.api.storage.provisioning import validate_driver, validate_parameters
 from kybern.api.types import Object
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _BETA_DEFAULT_CLASS = "storageclass.beta.kubernetes.io/is-default-class"
-_MAX_PARAMETERS, _MAX_PARAMETERS_SIZE = 512, 256 * 1024
+_IMMUTABLE = ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode")
 
 
 def is_default(obj: Object) -> bool:
@@ -40,31 +43,45 @@ class StorageClass(Resource):
         obj.setdefault("volumeBindingMode", "Immediate")
 
     def validate(self, obj: Object, errors: Errors) -> None:
-        provisioner = obj.get("provisioner") or ""
-        if not provisioner:
-            errors.required("provisioner")
-        else:
-            for problem in names.qualified_name(provisioner.lower()):
-                errors.invalid("provisioner", provisioner, problem)
-        parameters = obj.get("parameters") or {}
-        if len(parameters) > _MAX_PARAMETERS:
-            detail = f"may not contain more than {_MAX_PARAMETERS} provisioner parameters"
-            errors.invalid("parameters", "Provisioner Parameters exceeded max allowed", detail)
-        for key in parameters:
-            if not key:
-                errors.invalid("parameters", key, "field can not be empty.")
-        if sum(len(k) + len(v) for k, v in parameters.items()) > _MAX_PARAMETERS_SIZE:
-            errors.too_long("parameters", _MAX_PARAMETERS_SIZE)
-        validation.one_of(obj.get("reclaimPolicy"), ("Delete", "Retain"), "reclaimPolicy", errors)
-        validation.one_of(
-            obj.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer"), "volumeBindingMode", errors
-        )
+        validate_driver(obj.get("provisioner"), "provisioner", errors)
+        validate_parameters(obj.get("parameters"), "parameters", errors)
+        policy, mode = obj.get("reclaimPolicy"), obj.get("volumeBindingMode")
+        if policy and policy not in ("Delete", "Retain"):
+            errors.unsupported("reclaimPolicy", policy, ("Delete", "Retain"))
+        if mode not in ("Immediate", "WaitForFirstConsumer"):
+            errors.unsupported("volumeBindingMode", mode or "", ("Immediate", "WaitForFirstConsumer"))
+        _check_topologies(obj.get("allowedTopologies") or [], errors)
 
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
-        if (obj.get("parameters") or {}) != (old.get("parameters") or {}):
-            errors.forbidden("parameters", "updates to parameters are forbidden.")
-        if obj.get("provisioner") != old.get("provisioner"):
-            errors.forbidden("provisioner", "updates to provisioner are forbidden.")
-        if obj.get("reclaimPolicy") != old.get("reclaimPolicy"):
-            errors.forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden.")
-        validation.unchanged(obj.get("volumeBindingMode"), old.get("volumeBindingMode"), "volumeBindingMode", errors)
+        for field in _IMMUTABLE:
+            validation.unchanged(obj.get(field), old.get(field), field, errors)
+
+    def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        # All but the metadata and the topologies is immutable; upstream looks at neither again.
+        self.validate_update(obj, old, errors)
+
+
+def _check_topologies(terms: list[Object], errors: Errors) -> None:
+    seen: list[dict[str, set[Any]]] = []
+    for index, term in enumerate(terms):
+        path, found = f"allowedTopologies[{index}].matchLabelExpressions", dict[str, set[Any]]()
+        for place, expression in enumerate(term.get("matchLabelExpressions") or ()):
+            here, key = f"{path}[{place}]", expression.get("key") or ""
+            values = _check_values(expression.get("values") or [], f"{here}.values", errors)
+            for problem in names.qualified_name(key):
+                errors.invalid(f"{here}.key", key, problem)
+            if key in found:
+                errors.duplicate(f"{here}.key", key)
+            found[key] = values
+        if found in seen:
+            errors.duplicate(path, "")
+        seen.append(found)
+
+
+def _check_values(values: list[str], path: str, errors: Errors) -> set[str]:
+    if not values:
+        errors.required(path)
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            errors.duplicate(f"{path}[{index}]", value)
+    return set(values)
