@@ -1,0 +1,27 @@
+"""Device selectors: CEL over one device. Source: API reference, CELDeviceSelector v1 resource.k8s.io."""
+
+from __future__ import annotations
+
+from kybern.api.dra import checks
+from kybern.api.field import Errors
+from kybern.api.types import Object
+
+_MAX_SELECTORS, _MAX_LENGTH = 32, 10 * 1024
+
+
+def check_selectors(selectors: list[Object] | None, path: str, errors: Errors, *, stored: bool = False) -> None:
+    """At most 32 expressions that compile. Those that are `stored` already did."""
+
+    def check(selector: Object, where: str, errors: Errors) -> None:
+        cel = selector.get("cel")
+        if cel is None:
+            errors.required(f"{where}.cel")
+        elif not stored:
+            _check_expression(cel.get("expression") or "", f"{where}.cel.expression", errors)
+
+    checks.each(selectors, _MAX_SELECTORS, check, path, errors)
+
+
+def _check_expression(expression: str, path: str, errors: Errors) -> None:
+    if len(expression.encode()) > _MAX_LENGTH:
+        errors.too_long(path, _MAX_LENGTH)
