@@ -1,1 +1,1 @@
-"""The group certificates.k8s.io, v1: requests for certificates."""
+"""The group certificates.k8s.io: requests for certificates, and bundles of those to trust."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kybern.api import durations, names
+from kybern.api import durations
 from kybern.api.cells import at, text
 from kybern.api.certificates import requests
+from kybern.api.certificates.signernames import check_signer
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource, Subresource
 from kybern.api.types import Object
@@ -36,7 +37,6 @@ MIN_SECONDS = 600
 
 _LASTING = (APPROVED, DENIED, FAILED)
 """Conditions that are True or absent, and never go away again."""
-_DOMAIN_LENGTH, _PATH_LENGTH = 253, 63 + 1 + 253
 
 
 def condition(obj: Object, kind: str) -> Object | None:
@@ -115,7 +115,11 @@ class CertificateSigningRequest(Resource):
         except ValueError as error:
             errors.invalid("spec.request", spec.get("request"), str(error))
         _check_usages(spec.get("usages") or [], errors)
-        _check_signer(spec.get("signerName") or "", errors)
+        if spec.get("signerName") == LEGACY_UNKNOWN:
+            detail = "the legacy signerName is not allowed via this API version"
+            errors.invalid("spec.signerName", LEGACY_UNKNOWN, detail)
+        else:
+            check_signer(spec.get("signerName") or "", errors)
         seconds = spec.get("expirationSeconds")
         if seconds is not None and seconds < MIN_SECONDS:
             said = "may not specify a duration less than 600 seconds (10 minutes)"
@@ -178,35 +182,6 @@ def _check_usages(usages: list[str], errors: Errors) -> None:
     for index, usage in enumerate(usages):
         if usage in usages[:index]:
             errors.duplicate(f"spec.usages[{index}]", usage)
-
-
-def _check_signer(name: str, errors: Errors) -> None:
-    """`example.com/some.path`."""
-    path = "spec.signerName"
-    if name == LEGACY_UNKNOWN:
-        errors.invalid(path, name, "the legacy signerName is not allowed via this API version")
-        return
-    if not name:
-        errors.required(path)
-        return
-    domain, slash, rest = name.partition("/")
-    if not slash or "/" in rest:
-        said = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        errors.invalid(path, name, said)
-        return
-    if len(domain) > _DOMAIN_LENGTH:
-        errors.too_long(path, _DOMAIN_LENGTH)
-    labels = domain.split(".")
-    for label in labels:
-        for problem in names.dns_label(label):
-            errors.invalid(path, domain, f'validating label "{label}": {problem}')
-    if len(labels) < 2:
-        errors.invalid(path, domain, "should be a domain with at least two segments separated by dots")
-    for label in rest.split("."):
-        for problem in names.dns_subdomain(label):
-            errors.invalid(path, rest, f'validating label "{label}": {problem}')
-    if len(name) > _DOMAIN_LENGTH + 1 + _PATH_LENGTH:
-        errors.too_long(path, _DOMAIN_LENGTH + 1 + _PATH_LENGTH)
 
 
 def _check_conditions(conditions: list[Any], errors: Errors) -> None:

@@ -1,1 +1,1 @@
-"""The group coordination.k8s.io, v1: leases."""
+"""The group coordination.k8s.io: leases, and who would hold them."""

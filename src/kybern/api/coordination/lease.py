@@ -27,10 +27,16 @@ class Lease(Resource):
         if transitions is not None and transitions < 0:
             errors.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
         strategy, preferred = spec.get("strategy"), spec.get("preferredHolder")
-        if strategy is not None and "/" in strategy:
-            for problem in names.qualified_name(strategy):
-                errors.invalid("spec.strategy", strategy, problem)
-        elif strategy is not None and strategy not in _STRATEGIES:
-            errors.unsupported("spec.strategy", strategy, _STRATEGIES)
+        if strategy is not None:
+            check_strategy(strategy, "spec.strategy", errors)
         if preferred and not strategy:
             errors.forbidden("spec.preferredHolder", "may only be specified if `strategy` is defined")
+
+
+def check_strategy(strategy: str, path: str, errors: Errors) -> None:
+    """How a holder is chosen: a known way, or one of a domain (`example.com/fairest`)."""
+    if "/" in strategy:
+        for problem in names.qualified_name(strategy):
+            errors.invalid(path, strategy, problem)
+    elif strategy not in _STRATEGIES:
+        errors.unsupported(path, strategy, _STRATEGIES)

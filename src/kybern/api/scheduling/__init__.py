@@ -1,1 +1,1 @@
-"""The group scheduling.k8s.io, v1: priority classes."""
+"""The group scheduling.k8s.io: priority classes; workloads and their groups of pods."""
