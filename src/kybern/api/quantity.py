@@ -141,6 +141,15 @@ def add(a: Quantity, b: Quantity) -> str:
     return _canonical(format(total, "f"))
 
 
+def times(quantity: Quantity, number: int) -> str:
+    """So many of it, in canonical form. Raises ValueError."""
+    value, style = _parse(quantity if type(quantity) is str else _text(quantity))
+    total = value * number
+    if style == "binary" and total == total.to_integral_value():
+        return _binary_text(total) if total else "0"
+    return _canonical(format(total, "f"))
+
+
 def is_known(text: object) -> bool:
     """Whether text is certainly a canonical quantity seen before; cheap, used on hot paths."""
     return text in _KNOWN

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kybern.api.errors import BadRequest
 from kybern.api.resource import AGE, Column, Resource
 from kybern.api.types import Object
 
-API_VERSION = "meta.k8s.io/v1"
+GROUP = "meta.k8s.io"
+API_VERSION = f"{GROUP}/v1"
 INCLUDE = ("None", "Metadata", "Object")
 
 _NAME_DESCRIPTION = "Name must be unique within a namespace."
@@ -33,7 +33,7 @@ def column_definitions(shown: Iterable[Column]) -> list[Object]:
     ]
 
 
-def row(shown: list[Column], obj: Object, include: str = "Metadata") -> Object:
+def row(shown: list[Column], obj: Object, include: str = "Metadata", meta_version: str = "v1") -> Object:
     """A TableRow. `shown` is `columns(resource)`, `obj` in the stored shape, `include` one of INCLUDE."""
     made: Object = {"cells": [column.cell(obj) for column in shown]}
     if include == "None":
@@ -41,7 +41,7 @@ def row(shown: list[Column], obj: Object, include: str = "Metadata") -> Object:
     elif include == "Object":
         made["object"] = obj
     else:
-        made["object"] = partial(obj)
+        made["object"] = partial(obj, meta_version)
     return made
 
 
@@ -53,27 +53,28 @@ def table(
     list_meta: Object | None = None,
     headers: bool = True,
     version: str = "",
+    meta_version: str = "v1",
 ) -> Object:
-    """A Table. `list_meta` is ListMeta (resourceVersion, continue, ...); watches leave `headers` off after the first.
-    Raises BadRequest for an unknown `include`."""
-    if include not in INCLUDE:
-        raise BadRequest(f'unrecognized includeObject value: "{include}"')
+    """A Table. `include` is one of INCLUDE, `list_meta` ListMeta (resourceVersion, continue, ...); watches leave
+    `headers` off after the first. `version` is the served one, `meta_version` that of the Table."""
     shown = columns(resource, version)
     return {
         "kind": "Table",
-        "apiVersion": API_VERSION,
+        "apiVersion": f"{GROUP}/{meta_version}",
         "metadata": list_meta or {},
         "columnDefinitions": column_definitions(shown) if headers else None,
-        "rows": [row(shown, obj, include) for obj in objects],
+        "rows": [row(shown, obj, include, meta_version) for obj in objects],
     }
 
 
-def partial(obj: Object) -> Object:
+def partial(obj: Object, meta_version: str = "v1") -> Object:
     """PartialObjectMetadata of an object."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": API_VERSION, "metadata": obj.get("metadata") or {}}
+    head = {"kind": "PartialObjectMetadata", "apiVersion": f"{GROUP}/{meta_version}"}
+    return {**head, "metadata": obj.get("metadata") or {}}
 
 
-def partial_list(objects: Iterable[Object], list_meta: Object) -> Object:
+def partial_list(objects: Iterable[Object], list_meta: Object, meta_version: str = "v1") -> Object:
     """PartialObjectMetadataList; `list_meta` is ListMeta."""
-    items = [partial(obj) for obj in objects]
-    return {"kind": "PartialObjectMetadataList", "apiVersion": API_VERSION, "metadata": list_meta, "items": items}
+    items = [partial(obj, meta_version) for obj in objects]
+    head = {"kind": "PartialObjectMetadataList", "apiVersion": f"{GROUP}/{meta_version}"}
+    return {**head, "metadata": list_meta, "items": items}

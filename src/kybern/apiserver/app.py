@@ -63,6 +63,8 @@ class App:
         self.authorizers = list(authorizers)
         self.admission = admission
         self.anonymous = anonymous
+        self.anonymous_paths: frozenset[str] = frozenset()
+        """Where anonymous requests are let in; empty for everywhere."""
         self.routes: dict[str, Handler] = {}
         """Exact paths, and prefixes where the key ends in `/*`; of several prefixes the longest wins."""
         self.checks: dict[str, Callable[[], str]] = {}
@@ -78,6 +80,10 @@ class App:
     def route(self, path: str, handler: Handler) -> None:
         """Serve a non-resource path, e.g. "/version" or "/openapi/v3/*"."""
         self.routes[path] = handler
+
+    def lets_anonymous_in(self, request: Request) -> bool:
+        """Whether a request without credentials may go on."""
+        return self.anonymous and (not self.anonymous_paths or request.path in self.anonymous_paths)
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raises: errors become Status documents."""

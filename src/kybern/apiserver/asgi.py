@@ -27,13 +27,18 @@ async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
         await _lifespan(receive, send)
         return
     headers: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        if name in headers:
+            repeated.setdefault(name, [headers[name]]).append(value)
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
     request = Request(
         scope["method"], scope["path"], scope.get("query_string", b"").decode("latin-1"), headers,
         client=tuple(scope.get("client") or ("", 0)),
     )  # fmt: skip
+    request.repeated = repeated
     body = await _body(receive)
     if body is None:
         response = status_response(RequestTooLarge(f"Request entity too large: limit is {MAX_BODY}"))

@@ -56,6 +56,8 @@ class Audit:
             return None
         trail = request.trail = Trail(self._log, request, verdict, request.user)
         trail.received()
+        for name, text in request.notes.items():
+            trail.annotate(name, text)
         return trail
 
     def unauthenticated(self, request: Request) -> None:
@@ -97,10 +99,8 @@ class Trail:
     def decided(self, decision: Decision) -> None:
         """Whether it is allowed, and why."""
         self._allowed = bool(decision.allowed)
-        self._annotations = {
-            "authorization.k8s.io/decision": "allow" if self._allowed else "forbid",
-            "authorization.k8s.io/reason": decision.reason,
-        }
+        self._annotations["authorization.k8s.io/decision"] = "allow" if self._allowed else "forbid"
+        self._annotations["authorization.k8s.io/reason"] = decision.reason
 
     def annotate(self, key: str, value: str, level: int = METADATA) -> None:
         """Add an annotation, for events of that level and above; what is there stays."""

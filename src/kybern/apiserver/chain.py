@@ -16,10 +16,12 @@ from __future__ import annotations
 import logging
 
 from kybern.api.errors import APIError, InternalError, ServiceUnavailable, TooManyRequests, Unauthorized, Unclassified
-from kybern.apiserver import dispatch, info
+from kybern.apiserver import auth_metrics, dispatch, info
+from kybern.apiserver.answers import refused
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
 from kybern.apiserver.authz.base import decide, forbidden
+from kybern.apiserver.compression import THRESHOLD, compressed
 from kybern.apiserver.request import ANONYMOUS, Request, Response, UserInfo, status_response
 from kybern.process.clock import monotonic, new_uid
 from kybern.store.base import StoreUnavailable, TooLarge, Untransformable
@@ -38,6 +40,8 @@ async def serve(app: App, request: Request) -> Response:
     response = await _limited(app, request)
     if request.trail is not None:
         response = request.trail.answered(response)
+    if (type(response.body) is not bytes or len(response.body) > THRESHOLD) and asked.subresource not in LONG_RUNNING:
+        response = compressed(request, response)
     # Paths of nothing would make label values without end.
     if request.resource is not None and not (asked.subresource and response.status == 404):
         app.telemetry.count(asked, response.status, monotonic() - began)
@@ -73,7 +77,7 @@ async def _answer(app: App, request: Request) -> Response:
             raise forbidden(request.user, request.info, decision.reason)
         response = await dispatch.dispatch(app, request)
     except APIError as error:
-        response = status_response(error)
+        response = refused(request, error)
         if app.audit is not None and isinstance(error, Unauthorized) and request.trail is None:
             app.audit.unauthenticated(request)
     except StoreUnavailable as error:
@@ -99,14 +103,30 @@ def _internal(what: str) -> InternalError:
 
 
 async def authenticate(app: App, request: Request) -> UserInfo:
-    """Who asks. Raises Unauthorized."""
+    """Who asks. A credential that one authenticator refuses may be another's. Raises Unauthorized."""
+    began, refused = monotonic(), False
     for authenticator in app.authenticators:
-        user = await authenticator.authenticate(request)
+        try:
+            user = await authenticator.authenticate(request)
+        except Unauthorized:
+            refused = True
+            continue
         if user is not None:
-            return user
-    if not app.anonymous:
-        raise Unauthorized()
-    return ANONYMOUS
+            break
+    else:
+        # Who shows a credential that is no good is not taken for anonymous.
+        if refused or not app.lets_anonymous_in(request):
+            _authenticated("error" if refused else "failure", began)
+            raise Unauthorized()
+        user = ANONYMOUS
+    _authenticated("success", began)
+    auth_metrics.users[auth_metrics.user_label(user.name)] += 1
+    return user
+
+
+def _authenticated(result: str, began: float) -> None:
+    auth_metrics.attempts[result] += 1
+    auth_metrics.authentication_time.observe(monotonic() - began, result)
 
 
 def warning(text: str) -> str:

@@ -12,10 +12,11 @@ from contextlib import AsyncExitStack
 
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
-from kybern.apiserver import audit_policy, flags, health, runtime_config, selfmade, tls
+from kybern.apiserver import audit_policy, flags, flags_auth, health, runtime_config, selfmade, tls
 from kybern.apiserver.app import App
 from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
+from kybern.apiserver.authn.authorities import verified_chain
 from kybern.apiserver.encryption import Encryption
 from kybern.apiserver.gates import DEFAULT_ISSUER, GateOptions, Gates
 from kybern.apiserver.kubelets import ADDRESS_TYPES, Kubelets
@@ -48,7 +49,7 @@ async def serve(args: argparse.Namespace) -> None:
     certificate, key = args.tls_cert_file, args.tls_private_key_file
     if certificate is None:
         certificate, key = selfmade.serving_certificate(args.data_dir, [address])
-    context = tls.server_context(certificate, key, args.client_ca_file)
+    context = tls.server_context(certificate, key, args.client_ca_file, args.requestheader_client_ca_file)
     store = await _open(args)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -75,6 +76,8 @@ async def serve(args: argparse.Namespace) -> None:
         gates = Gates(app, gate_options(args, address))
         stack.push_async_callback(gates.stop)
         server = Server(app)
+        if args.requestheader_client_ca_file is not None:
+            server.chain_of = verified_chain
         await _listen(server, args, context)
         stack.push_async_callback(server.close, args.shutdown_grace)
         log.info("serving on https://%s:%d, %d kinds", address, args.secure_port, len(list(registry.scheme)))
@@ -152,9 +155,8 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
     longest = flags.seconds("--service-account-max-token-expiration", args.service_account_max_token_expiration)
     return GateOptions(
         authorization_mode=args.authorization_mode or ("Node", "RBAC"),
-        token_auth_file=args.token_auth_file,
+        authentication=flags_auth.authn_options(args),
         shared_store=bool(args.etcd_servers),
-        enable_bootstrap_token_auth=args.enable_bootstrap_token_auth,
         service_account_issuers=args.service_account_issuer or (DEFAULT_ISSUER,),
         api_audiences=args.api_audiences,
         service_account_key_files=args.service_account_key_file or (signing,),
@@ -164,6 +166,7 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
         service_account_jwks_uri=args.service_account_jwks_uri,
         enable_admission_plugins=args.enable_admission_plugins,
         disable_admission_plugins=args.disable_admission_plugins,
+        admission_control_config_file=args.admission_control_config_file,
         advertise_address=address,
         secure_port=args.secure_port,
         service_cluster_ip_range=args.service_cluster_ip_range,

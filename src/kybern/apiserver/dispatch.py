@@ -56,6 +56,9 @@ VIRTUAL = {
 }
 """Resources that nothing is stored of -> module"""
 
+METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
+"""What resources are asked by; proxies pass on HEAD and OPTIONS too."""
+
 _NOT_FOUND = "the server could not find the requested resource"
 _NOT_ALLOWED = "the server does not allow this method on the requested resource"
 
@@ -76,6 +79,8 @@ async def dispatch(app: App, request: Request) -> Response:
     if resource is None or (info.namespace and not resource.namespaced and info.resource != "namespaces"):
         raise NotFound(_NOT_FOUND, details={})
     request.resource = resource
+    if request.method not in METHODS and info.subresource != "proxy":
+        raise MethodNotSupported(_NOT_ALLOWED, details={})
     request.warnings += resource.warnings_of(info.version)
     if info.subresource:
         return await _subresource(app, request, resource)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kybern.apiserver import flags_auth
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import port
 from kybern.store.flags import add_etcd_flags, check_etcd_flags
@@ -49,6 +50,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _add_audit_flags(add)
     _add_encryption_flags(add)
     _add_identity_flags(add)
+    flags_auth.add_flags(add)
     _add_policy_flags(add)
     _add_kubelet_flags(add)
     add("--max-requests-inflight", type=int, default=400, metavar="N",
@@ -115,6 +117,8 @@ def _add_policy_flags(add: Add) -> None:
         help="of Node, RBAC, AlwaysAllow, AlwaysDeny; asked in order (default Node,RBAC)")  # fmt: skip
     add("--enable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn on")
     add("--disable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn off")
+    add("--admission-control-config-file", type=Path, default=None, metavar="FILE",
+        help="AdmissionConfiguration with the configurations of admission plugins")  # fmt: skip
     add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR", help="addresses of services")
     add("--service-node-port-range", default="30000-32767", metavar="A-B", help="ports of NodePort services")
 

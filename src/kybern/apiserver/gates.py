@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
 from kybern.apiserver.allocators import ServiceAllocator
-from kybern.apiserver.app import App, Authenticator, Authorizer
-from kybern.apiserver.authn.base import TokenAuthenticator
-from kybern.apiserver.authn.bearer import Bearer
-from kybern.apiserver.authn.bootstraptoken import BootstrapTokens
-from kybern.apiserver.authn.serviceaccount import ServiceAccountTokens
-from kybern.apiserver.authn.tokenfile import TokenFile, read_token_file
-from kybern.apiserver.authn.x509 import ClientCertificate
+from kybern.apiserver.app import App, Authorizer
+from kybern.apiserver.authn.assembly import Authentication, AuthnOptions
 from kybern.apiserver.authz.base import AlwaysAllow, AlwaysDeny, Masters
 from kybern.apiserver.authz.node import NodeAuthorizer
 from kybern.apiserver.authz.noderefs import NodeRefs
@@ -50,8 +46,7 @@ class GateOptions:
     """The flags that concern the gates, by upstream's names."""
 
     authorization_mode: Sequence[str] = ("Node", "RBAC")
-    token_auth_file: Path | None = None
-    enable_bootstrap_token_auth: bool = False
+    authentication: AuthnOptions = field(default_factory=AuthnOptions)
     shared_store: bool = False
     """Whether other servers may be on the same store."""
     service_account_issuers: Sequence[str] = (DEFAULT_ISSUER,)
@@ -66,6 +61,7 @@ class GateOptions:
     service_account_jwks_uri: str = ""
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
+    admission_control_config_file: Path | None = None
     advertise_address: str = "127.0.0.1"
     secure_port: int = 6443
     service_cluster_ip_range: str = "10.96.0.0/12"
@@ -81,12 +77,15 @@ class Gates:
         self.options = options
         self._networks, self._ports = service_networks(options), node_ports(options)
         self.keys, self.issuer = _keys(options)
-        self.bearer = Bearer(self._token_authenticators())
-        certificate: Authenticator = ClientCertificate()
-        app.authenticators += [certificate, self.bearer]
+        self.authentication = Authentication(
+            app, options.authentication, self.keys, options.service_account_issuers, self._audiences()
+        )
+        app.authenticators += self.authentication.request_authenticators()
         app.authorizers += self._authorizers()
+        if options.admission_control_config_file:
+            app.services[admission_config.SERVICE] = admission_config.load(options.admission_control_config_file)
         app.admission = order.chain(app, options.enable_admission_plugins, options.disable_admission_plugins)
-        app.services |= {"tokens": self.issuer, "token_authenticator": self.bearer}
+        app.services |= {"tokens": self.issuer, "token_authenticator": self.authentication.bearer}
         host = options.advertise_address
         self.address = f"[{host}]:{options.secure_port}" if ":" in host else f"{host}:{options.secure_port}"
         self._route_documents()
@@ -119,18 +118,6 @@ class Gates:
 
     def _audiences(self) -> tuple[str, ...]:
         return tuple(self.options.api_audiences or self.options.service_account_issuers)
-
-    def _token_authenticators(self) -> list[TokenAuthenticator]:
-        found: list[TokenAuthenticator] = []
-        if self.options.token_auth_file:
-            found.append(TokenFile(read_token_file(self.options.token_auth_file), self._audiences()))
-        lister = self.app.registry.lister
-        listers = {plural: lister("", plural) for plural in ("serviceaccounts", "pods", "secrets", "nodes")}
-        issuers = self.options.service_account_issuers
-        found.append(ServiceAccountTokens(self.keys, issuers, self._audiences(), listers))
-        if self.options.enable_bootstrap_token_auth:
-            found.append(BootstrapTokens(listers["secrets"], self._audiences()))
-        return found
 
     def _authorizers(self) -> list[Authorizer]:
         lister = self.app.registry.lister

@@ -25,7 +25,7 @@ def parse(request: Request) -> RequestInfo:
         group, version, segments = parts[1], parts[2], parts[3:]
     else:
         return RequestInfo(method.lower(), path)
-    verb = _VERBS.get(method, method.lower())
+    verb = _VERBS.get(method, "")
     watched = False
     if segments[0] == "watch" and len(segments) > 1:
         watched, segments = True, segments[1:]

@@ -6,7 +6,8 @@ Source: API concepts, "Retrieving large results sets in chunks" and "Resource ve
 from __future__ import annotations
 
 import base64
-import binascii
+import posixpath
+import re
 from typing import NamedTuple
 
 import orjson
@@ -72,13 +73,24 @@ def options(request: Request) -> Options:
     if errors:
         raise Invalid.of("ListOptions", "meta.k8s.io", "", errors)
     limit = _limit(request.arg("limit"))
-    revision = revisions.parse(text)
-    if not token:
+    if token:
+        revision, start = _decode_token(token)
+        if text not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
+    else:
+        revision, start = _revision(text), ""
+        if text == "0":
+            # Anything there is will do, and clients that say so expect it whole.
+            limit = 0
         return Options(limit, revision, match == "Exact" or (not match and limit > 0 and revision > 0))
-    if revision:
-        raise BadRequest("specifying resource version is not allowed when using continue")
-    revision, start = _decode_token(token)
     return Options(limit, max(revision, 0), revision > 0, start)
+
+
+def _revision(text: str) -> int:
+    try:
+        return revisions.parse(text)
+    except BadRequest as error:
+        raise BadRequest(f"invalid resource version: {error.message}") from None
 
 
 def _limit(text: str) -> int:
@@ -99,18 +111,31 @@ def _encode_token(revision: int, start: str) -> str:
 
 
 def _decode_token(token: str) -> tuple[int, str]:
+    """(revision, key below the prefix to go on from). Raises BadRequest."""
+    if (bad := re.search("[^A-Za-z0-9_-]", token)) or len(token) % 4 == 1:
+        raise _invalid_token(f": illegal base64 data at input byte {bad.start() if bad else len(token)}")
     try:
         found = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        if found["v"] != _TOKEN_VERSION:
-            raise BadRequest(
-                f'continue key is not valid: server does not recognize this encoded version "{found["v"]}"'
-            )
-        revision, start = int(found["rv"]), found["start"]
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        raise BadRequest(f"continue key is not valid: {token}") from None
-    if not isinstance(start, str) or not start or start.startswith("/") or ".." in start:
-        raise BadRequest(f"continue key is not valid: {token}")
-    return revision, start
+        version, revision, start = found.get("v", ""), found.get("rv", 0), found.get("start", "")
+        if (type(version), type(revision), type(start)) != (str, int, str) or abs(revision) >> 63:
+            raise ValueError("json: a field is of the wrong type")
+    except (ValueError, AttributeError) as error:
+        raise _invalid_token(f": {error}") from None
+    if version != _TOKEN_VERSION:
+        raise _invalid_token(f": server does not recognize this encoded version {version}")
+    if revision == 0:
+        raise _invalid_token(f": incorrect encoded start resourceVersion (version {_TOKEN_VERSION})")
+    if not start:
+        raise _invalid_token(f": encoded start key empty (version {_TOKEN_VERSION})")
+    # Keys below the prefix only: no way leads up from there.
+    path = start if start.startswith("/") else f"/{start}"
+    if posixpath.normpath(path) != path:
+        raise _invalid_token(f": {start}")
+    return revision, path[1:]
+
+
+def _invalid_token(why: str) -> BadRequest:
+    return BadRequest(f"invalid continue token: continue key is not valid{why}")
 
 
 async def page(store: Store, cache: WatchCache, selection: Selection, namespace: str, asked: Options) -> Page:
@@ -118,9 +143,8 @@ async def page(store: Store, cache: WatchCache, selection: Selection, namespace:
     start = f"{cache.prefix}{asked.start}" if asked.start else ""
     if cache.unreadable:
         await cache.check_readable(cache.resource.prefix(namespace))
+    await revisions.reached(cache, asked.revision)
     current = cache.revision
-    if asked.revision > current:
-        raise revisions.too_large(asked.revision, current)
     if not asked.exact or asked.revision >= cache.last:
         # Nothing of this resource has changed since, so the cache is the snapshot.
         revision = asked.revision if asked.exact else current

@@ -67,9 +67,12 @@ class Request:
         "headers",
         "info",
         "method",
+        "notes",
         "path",
         "peer_certificate",
+        "peer_chain",
         "query",
+        "repeated",
         "resource",
         "trail",
         "user",
@@ -94,6 +97,10 @@ class Request:
         self.peer_certificate = peer_certificate
         """DER of the client's certificate, verified against the client CA by the listener."""
         self.client = client
+        self.peer_chain: tuple[bytes, ...] = ()
+        """The verified chain that `peer_certificate` begins, where the listener trusts authorities for several ends."""
+        self.repeated: dict[str, list[str]] = {}
+        """The values of headers that came several times; `headers` has them joined by commas."""
         self._args: dict[str, list[str]] | None = None
         # Filled in by the chain.
         self.user: UserInfo = ANONYMOUS
@@ -102,6 +109,8 @@ class Request:
         self.trail: Trail | None = None
         """Where it is written down, if it is audited."""
         self.warnings: list[str] = []
+        self.notes: dict[str, str] = {}
+        """Annotations for the audit event, of what is found out before there is one."""
 
     @property
     def args(self) -> dict[str, list[str]]:
@@ -116,6 +125,13 @@ class Request:
             return default
         values = self.args.get(name)
         return values[0] if values else default
+
+    def values(self, header: str) -> list[str]:
+        """The values of a header that may come several times, each as it came."""
+        found = self.repeated.get(header)
+        if found is not None:
+            return found
+        return [self.headers[header]] if header in self.headers else []
 
     def flag(self, name: str) -> bool:
         """A boolean query parameter; upstream takes `1` and `true`, and a bare name as true."""

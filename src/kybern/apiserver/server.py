@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._stream: Stream | None = None
         self._upgraded: bytes | None = None
         self._peer: bytes | None = None
+        self._chain: tuple[bytes, ...] = ()
         self._client = ("", 0)
         self._closing = False
         self._keep_alive = True
@@ -59,6 +61,7 @@ class Connection(asyncio.Protocol):
         """When the current request began to arrive, or the last one was answered."""
         self._url = b""
         self._headers: dict[str, str] = {}
+        self._repeated: dict[str, list[str]] = {}
         self._body: list[bytes] = []
         self._size = 0
         self._arriving = False
@@ -80,6 +83,8 @@ class Connection(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._peer = tls.getpeercert(True)
+            if self._peer is not None and self._server.chain_of is not None:
+                self._chain = self._server.chain_of(tls)
         self._server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -117,7 +122,7 @@ class Connection(asyncio.Protocol):
     # From the parser.
 
     def on_message_begin(self) -> None:
-        self._url, self._headers, self._body, self._size = b"", {}, [], 0
+        self._url, self._headers, self._repeated, self._body, self._size = b"", {}, {}, [], 0
         self._refused = None
         self._arriving = True
         self.since = monotonic()
@@ -130,7 +135,10 @@ class Connection(asyncio.Protocol):
         self._measure(len(name) + len(value))
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers = self._headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if key in headers:
+            self._repeated.setdefault(key, [headers[key]]).append(text)
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
 
     def _measure(self, size: int) -> None:
         self._size += size
@@ -173,6 +181,7 @@ class Connection(asyncio.Protocol):
             path, query, self._refused = "/", "", status_response(BadRequest("the request's path is malformed"))
         body = b"".join(self._body) if len(self._body) != 1 else self._body[0]
         request = Request(method, path, query, self._headers, body, self._peer, self._client)
+        request.peer_chain, request.repeated = self._chain, self._repeated
         self._body = []
         if self._refused is not None or not self._parser.should_keep_alive():
             self._keep_alive = False
@@ -355,6 +364,8 @@ class Server:
         self.handed_over: set[asyncio.Task[None]] = set()
         """The tasks of upgraded connections: nothing else holds on to them, as the loop's references are weak."""
         self.closing = False
+        self.chain_of: Callable[[ssl.SSLObject], tuple[bytes, ...]] | None = None
+        """How to know who vouches for a client, where that matters."""
         self._server: asyncio.base_events.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from kybern.apiserver.auth_metrics import AuthCollector
 from kybern.apiserver.request import RequestInfo
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Telemetry(Collector):
         self.registry = CollectorRegistry()
         """What `page` shows; parts of the server register their own."""
         self.registry.register(self)
+        self.registry.register(AuthCollector())
 
     def count(self, info: RequestInfo, code: int, seconds: float) -> None:
         """Note an answer."""

@@ -8,7 +8,9 @@ from pathlib import Path
 from kybern.process.daemon import OperatorError
 
 
-def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
+def server_context(
+    certificate: Path, key: Path, client_ca: Path | None, proxy_ca: Path | None = None
+) -> ssl.SSLContext:
     """The context to listen with. Raises OperatorError naming the flag whose file is wrong."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -21,12 +23,14 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.
         raise OperatorError(
             f"--tls-cert-file {certificate} and --tls-private-key-file {key} are no certificate and its key: {error}"
         ) from error
-    if client_ca is not None:
-        _readable("--client-ca-file", client_ca)
+    for flag, authority in (("--client-ca-file", client_ca), ("--requestheader-client-ca-file", proxy_ca)):
+        if authority is None:
+            continue
+        _readable(flag, authority)
         try:
-            context.load_verify_locations(client_ca)
+            context.load_verify_locations(authority)
         except (ssl.SSLError, OSError) as error:
-            raise OperatorError(f"--client-ca-file {client_ca} has no certificates in PEM form: {error}") from error
+            raise OperatorError(f"{flag} {authority} has no certificates in PEM form: {error}") from error
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
 

@@ -36,11 +36,11 @@ class KeySet:
     def __init__(self, keys: Iterable[PublicKey]) -> None:
         self._keys = {key_id(key): key for key in keys}
 
-    def public(self, kid: str) -> PublicKey | None:
-        """The key of that id; the only key where a token names none."""
-        if not kid and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        return self._keys.get(kid)
+    def candidates(self, kid: str) -> list[PublicKey]:
+        """The keys that may have signed: the one of that id; any where a token names none."""
+        if not kid:
+            return list(self._keys.values())
+        return [self._keys[kid]] if kid in self._keys else []
 
     def jwks(self) -> Object:
         """The JSON Web Key Set."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import orjson
 
@@ -17,7 +18,7 @@ from kybern.api import tables
 from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.apiserver.codec import Codec, decode
-from kybern.apiserver.negotiation import PARTIAL, PLAIN, TABLE, Shape
+from kybern.apiserver.negotiation import PLAIN, TABLE, Shape
 from kybern.apiserver.request import Frame, Sink, Stream
 from kybern.apiserver.selection import Selection
 from kybern.apiserver.watch_cache import Change, Item, WatchCache
@@ -42,7 +43,7 @@ class View:
         self.codec = codec
         self.shape = shape
         self.include = include
-        self.key = f"{codec.served}/{shape.kind}/{include}"
+        self.key = f"{codec.served}/{shape.kind}/{shape.version}/{include}"
 
     def encode(self, type_: str, item: Item, revision: int, *, headers: bool = False) -> Frame:
         """The watch event of an object as of `item`, said to be of `revision`. `headers`: of a Table's first event."""
@@ -50,12 +51,12 @@ class View:
         if not self.shape.kind:
             return Frame(b"%b%b}\n" % (head, self.codec.document(item.value, revision)))
         obj = decode(item.value, revision)
-        if self.shape.kind == PARTIAL:
-            return Frame(b"%b%b}\n" % (head, orjson.dumps(tables.partial(obj))))
+        if self.shape.kind != TABLE:
+            return Frame(b"%b%b}\n" % (head, orjson.dumps(tables.partial(obj, self.shape.version))))
         resource = self.codec.resource
         made = tables.table(
             resource, [obj], include=self.include, list_meta={"resourceVersion": str(revision)}, headers=headers,
-            version=self.codec.version,
+            version=self.codec.version, meta_version=self.shape.version,
         )  # fmt: skip
         if self.include == "Object" and not self.codec.plain:
             made["rows"][0]["object"] = resource.from_storage(obj, self.codec.version)
@@ -67,10 +68,13 @@ class View:
         if initial_end:
             meta["annotations"] = {"k8s.io/initial-events-end": "true"}
         obj: Object = {"kind": self.codec.resource.kind, "apiVersion": self.codec.served, "metadata": meta}
-        if self.shape.kind == PARTIAL:
-            obj["kind"], obj["apiVersion"] = "PartialObjectMetadata", tables.API_VERSION
-        elif self.shape.kind == TABLE:
-            obj = {**tables.table(self.codec.resource, [], list_meta=meta, version=self.codec.version)}
+        if self.shape.kind == TABLE:
+            obj = tables.table(
+                self.codec.resource, [], list_meta=meta, headers=False, version=self.codec.version,
+                meta_version=self.shape.version,
+            )  # fmt: skip
+        elif self.shape.kind:
+            obj = tables.partial(obj, self.shape.version)
         return Frame(orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n")
 
 
@@ -188,19 +192,42 @@ class Watcher(Stream):
         if sink is None:
             return
         if not (self._owed or self._initial or sink.congested):
-            sink.write(self._view.bookmark(self._cache.revision, initial_end=False))
+            sink.write(self._view.bookmark(self._reached, initial_end=False))
         self._timers[1:] = [self._loop.call_later(BOOKMARK_SECONDS, self._bookmark)]
 
     def _expire(self) -> None:
         if self._sink is not None and self._bookmarks and not (self._owed or self._initial or self._sink.congested):
-            self._sink.write(self._view.bookmark(self._cache.revision, initial_end=False))
+            self._sink.write(self._view.bookmark(self._reached, initial_end=False))
         self._end()
+
+    @property
+    def _reached(self) -> int:
+        """The revision up to which everything has been told."""
+        return self._cache.revision
 
     def _end(self) -> None:
         sink = self._sink
         self.closed()
         if sink is not None:
             sink.finish()
+
+
+class FutureWatcher(Watcher):
+    """A watch from a revision that is yet to come: it hears of nothing before."""
+
+    __slots__ = ("_after",)
+
+    def __init__(self, cache: WatchCache, selection: Selection, view: View, after: int, **more: Any) -> None:
+        super().__init__(cache, selection, view, **more)
+        self._after = after
+
+    @property
+    def _reached(self) -> int:
+        return max(self._after, self._cache.revision)
+
+    def on_change(self, change: Change) -> None:
+        if change.item.revision > self._after:
+            super().on_change(change)
 
 
 class FailedWatch(Stream):

@@ -28,6 +28,7 @@ _WORKERS = {
     "service-endpoint": "endpointslice-controller",
     "namespace": "namespace-controller",
     "gc": "garbage-collector-controller",
+    "resource-quota": "resourcequota-controller",
 }
 """--concurrent-<word>-syncs -> controller."""
 
@@ -54,6 +55,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--large-cluster-size-threshold", type=int, default=defaults.large_cluster_size_threshold)
     add("--terminated-pod-gc-threshold", type=int, default=defaults.terminated_pod_gc_threshold)
     add("--max-endpoints-per-slice", type=int, default=defaults.max_endpoints_per_slice)
+    add("--resource-quota-sync-period", type=duration, default=defaults.resource_quota_sync_period, metavar="DURATION",
+        help="how often what quotas' namespaces use is added up anew")  # fmt: skip
     for word, controller in _WORKERS.items():
         add(f"--concurrent-{word}-syncs", type=int, metavar="N", help=f"keys {controller} works on at a time")
 
@@ -101,6 +104,7 @@ def options(args: argparse.Namespace) -> Options:
         large_cluster_size_threshold=args.large_cluster_size_threshold,
         terminated_pod_gc_threshold=args.terminated_pod_gc_threshold,
         max_endpoints_per_slice=args.max_endpoints_per_slice,
+        resource_quota_sync_period=args.resource_quota_sync_period,
         workers={_WORKERS[word]: count for word, count in counts.items() if count},
     )
 

@@ -83,7 +83,7 @@ class GarbageCollector(Controller):
             if key in self._watched:
                 continue
             informer = factory.running(one.api_version, one.plural) or factory.informer(
-                one.api_version, one.plural, namespaced=one.namespaced, metadata_only=True, transform=_slim
+                one.api_version, one.plural, namespaced=one.namespaced, metadata_only=True, transform=slim
             )
             self._watched[key] = informer
             informer.on_change(self._fed_by((one.api_version, one.plural)))
@@ -297,7 +297,7 @@ def _policy(live: Object) -> str:
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "finalizers", "deletionTimestamp")
 
 
-def _slim(obj: Object) -> Object:
+def slim(obj: Object) -> Object:
     """What ownership needs of an object's metadata."""
     meta = obj["metadata"]
     return {"metadata": {name: meta[name] for name in _KEPT if name in meta}}

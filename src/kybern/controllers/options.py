@@ -27,5 +27,6 @@ class Options:
     large_cluster_size_threshold: int = 50
     terminated_pod_gc_threshold: int = 12500
     max_endpoints_per_slice: int = 100
+    resource_quota_sync_period: float = 300.0
     workers: dict[str, int] = field(default_factory=dict)
     """Controller name -> --concurrent-*-syncs."""

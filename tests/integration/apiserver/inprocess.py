@@ -108,6 +108,13 @@ class Api:
         """The message of a request that must fail with this code."""
         return str((await self.refused(code, method, target, body, **more))["message"])
 
+    async def until(self, target: str) -> Any:
+        """The object, once this server's cache has it."""
+        async with asyncio.timeout(10):
+            while (found := await self.ask("GET", target))[0] == 404:
+                await asyncio.sleep(0.01)
+        return found[1]
+
     async def ns(self) -> str:
         """A new namespace's name; paths below it are `/api/v1/namespaces/<it>`."""
         name = f"ns-{next(self._numbers):03}"
@@ -146,17 +153,21 @@ def query(**values: Any) -> str:
 
 
 @asynccontextmanager
-async def serving(**runtime_config: str) -> AsyncIterator[Api]:
-    """A server with what every cluster has from its first moment; `**{"api/all": "true"}` serves beta and alpha too."""
-    store = MemoryStore()
+async def serving(
+    options: GateOptions | None = None, beside: Api | None = None, **runtime_config: str
+) -> AsyncIterator[Api]:
+    """A server with what every cluster has from its first moment; `**{"api/all": "true"}` serves beta and alpha too.
+    `beside`: another server, whose store it is to share."""
+    store = beside.store if beside else MemoryStore()
     app = App(Registry(apply(builtin(), runtime_config), store))
     health.add_routes(app)
     app.authenticators.append(NamedUsers())
-    gates = Gates(app, GateOptions())
+    gates = Gates(app, options or GateOptions())
     await gates.start()
     try:
         yield Api(app, store)
     finally:
         await gates.stop()
         await app.registry.close()
-        await store.close()
+        if beside is None:
+            await store.close()

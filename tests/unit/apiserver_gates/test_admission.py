@@ -38,6 +38,7 @@ class FakeApp:
         self.registry: Any = self
         self.scheme: Any = self
         self.authorizers: list[object] = []
+        self.services: dict[str, Any] = {}
 
     def lister(self, group: str, plural: str) -> FakeLister:
         return self.listers.setdefault(plural, FakeLister())

@@ -98,11 +98,11 @@ class Accounts:
         return self.issuer.issue("ci", self.account, audiences, seconds, bound)[0]
 
 
-def test_service_account_token_names_account_and_pod() -> None:
+async def test_service_account_token_names_account_and_pod() -> None:
     accounts = Accounts()
-    found = accounts.verifier.user(accounts.token())
+    found = await accounts.verifier.user(accounts.token())
     assert found is not None
-    user, audiences = found
+    user, audiences = found.user, found.audiences
     assert user.name == "system:serviceaccount:ci:robot"
     assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:ci", "system:authenticated")
     assert user.extra["authentication.kubernetes.io/pod-name"] == ("web",)
@@ -110,60 +110,60 @@ def test_service_account_token_names_account_and_pod() -> None:
 
 
 @pytest.mark.parametrize(("plural", "name"), [("pods", "web"), ("serviceaccounts", "robot")])
-def test_token_ends_with_what_it_is_bound_to(plural: str, name: str) -> None:
+async def test_token_ends_with_what_it_is_bound_to(plural: str, name: str) -> None:
     accounts = Accounts()
     token = accounts.token()
-    assert accounts.verifier.user(token)
+    assert await accounts.verifier.user(token)
     accounts.listers[plural].put({"metadata": {"name": name, "namespace": "ci", "uid": "another"}})
     with pytest.raises(Unauthorized):
-        accounts.verifier.user(token)
+        await accounts.verifier.user(token)
     accounts.listers[plural].drop("ci", name)
     with pytest.raises(Unauthorized):
-        accounts.verifier.user(token)
+        await accounts.verifier.user(token)
 
 
-def test_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts = Accounts()
     token = accounts.token()
-    assert accounts.verifier.user(token)
+    assert await accounts.verifier.user(token)
     later = clock.time() + 601
     monkeypatch.setattr(clock, "now_fn", lambda: later)
     with pytest.raises(Unauthorized):
-        accounts.verifier.user(token)
+        await accounts.verifier.user(token)
 
 
-def test_token_for_another_audience_is_no_key_here() -> None:
+async def test_token_for_another_audience_is_no_key_here() -> None:
     accounts = Accounts()
     token = accounts.token("vault")
     with pytest.raises(Unauthorized):
-        accounts.verifier.user(token)
-    found = accounts.verifier.user(token, ("vault", "other"))
+        await accounts.verifier.user(token)
+    found = await accounts.verifier.user(token, ("vault", "other"))
     assert found is not None
     assert found[1] == ("vault",)
 
 
-def test_token_of_another_key_or_issuer() -> None:
+async def test_token_of_another_key_or_issuer() -> None:
     accounts = Accounts()
     other = ec.generate_private_key(ec.SECP256R1())
     forged = TokenIssuer(other, "https://here", ("https://here",)).issue("ci", accounts.account, (), 600, {})[0]
     with pytest.raises(Unauthorized):
-        accounts.verifier.user(forged)
+        await accounts.verifier.user(forged)
     foreign = TokenIssuer(KEY, "https://there", ("https://here",)).issue("ci", accounts.account, (), 600, {})[0]
-    assert accounts.verifier.user(foreign) is None
-    assert accounts.verifier.user("no.jwt") is None
+    assert await accounts.verifier.user(foreign) is None
+    assert await accounts.verifier.user("no.jwt") is None
     head, body, signature = accounts.token().split(".")
     tampered = ".".join([head, body, ("A" if signature[0] != "A" else "B") + signature[1:]])
     with pytest.raises(Unauthorized):
-        accounts.verifier.user(tampered)
+        await accounts.verifier.user(tampered)
 
 
-def test_projected_tokens_live_longer_than_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_projected_tokens_live_longer_than_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts = Accounts()
     token, shown = accounts.issuer.issue("ci", accounts.account, (), 3607, {"pod": {"name": "web", "uid": "uid-web"}})
     assert shown <= clock.time() + 3607
     later = clock.time() + 4000
     monkeypatch.setattr(clock, "now_fn", lambda: later)
-    assert accounts.verifier.user(token)
+    assert await accounts.verifier.user(token)
 
 
 def test_openid_documents() -> None:

@@ -144,12 +144,12 @@ async def test_a_deleted_bootstrap_token_is_refused_and_an_unknown_one_too() -> 
     for bearer in (Bearer([BootstrapTokens(FakeLister(dying))]), Bearer([BootstrapTokens(FakeLister())])):
         with pytest.raises(Unauthorized):
             await bearer.authenticate(asked())
-    assert BootstrapTokens(FakeLister(secret())).user("ABCDEF.0123456789abcdef") is None
+    assert await BootstrapTokens(FakeLister(secret())).user("ABCDEF.0123456789abcdef") is None
 
 
-def test_a_bootstrap_token_is_for_the_servers_audiences() -> None:
+async def test_a_bootstrap_token_is_for_the_servers_audiences() -> None:
     authenticator = BootstrapTokens(FakeLister(secret()), ["api"])
-    found = authenticator.user(TOKEN, ["other", "api"])
+    found = await authenticator.user(TOKEN, ["other", "api"])
     assert found is not None
     assert found[1] == ("api",)
-    assert authenticator.user(TOKEN, ["other"]) is None
+    assert await authenticator.user(TOKEN, ["other"]) is None

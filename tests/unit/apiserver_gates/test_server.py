@@ -12,6 +12,7 @@ import pytest
 from kybern.api.scheme import builtin
 from kybern.api.types import Object
 from kybern.apiserver.app import App
+from kybern.apiserver.authn.assembly import AuthnOptions
 from kybern.apiserver.gates import GateOptions, Gates, node_ports, service_networks
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Request
@@ -30,7 +31,7 @@ class Server:
         if scheme.resource("", "pods") is None:
             scheme.add(Pod())
         self.app = App(Registry(scheme, MemoryStore()))
-        self.gates = Gates(self.app, GateOptions(token_auth_file=tokens))
+        self.gates = Gates(self.app, GateOptions(authentication=AuthnOptions(token_auth_file=tokens)))
 
     async def ask(
         self, method: str, path: str, body: Object | None = None, *, token: str = "admin", **headers: str

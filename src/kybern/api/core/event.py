@@ -57,7 +57,7 @@ COLUMNS = (
     Column("Name", "string", text("metadata", "name"), "", 1, "name"),
 )
 
-_INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 
 class Event(Resource):
@@ -68,14 +68,18 @@ class Event(Resource):
     columns = COLUMNS
     name_column = False
     selectable_fields = (
-        *(f"involvedObject.{name}" for name in _INVOLVED), "reason", "reportingComponent", "source", "type",
+        *(f"involvedObject.{name}" for name in INVOLVED), "reason", "reportingComponent", "source", "type",
     )  # fmt: skip
 
     def selectable(self, obj: Object) -> Mapping[str, str]:
-        fields = {f"involvedObject.{name}": str(at(obj, "involvedObject", name) or "") for name in _INVOLVED}
+        """Under the names of both groups: they share what is stored, and what is kept of it."""
+        involved = {name: str(at(obj, "involvedObject", name) or "") for name in INVOLVED}
+        fields = {f"involvedObject.{name}": value for name, value in involved.items()}
+        fields |= {f"regarding.{name}": value for name, value in involved.items()}
         component = at(obj, "source", "component")
         fields["reason"] = obj.get("reason") or ""
         fields["reportingComponent"] = obj.get("reportingComponent") or ""
+        fields["reportingController"] = fields["reportingComponent"]
         fields["source"] = component or obj.get("reportingComponent") or ""
         fields["type"] = obj.get("type") or ""
         return fields

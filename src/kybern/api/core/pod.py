@@ -43,14 +43,17 @@ class Pod(Resource):
     columns = COLUMNS
     selectable_fields = (
         *(f"spec.{name}" for name in _SPEC_FIELDS),
+        "spec.host",
         "spec.hostNetwork",
         *(f"status.{name}" for name in _STATUS_FIELDS),
+        "status.podIPs",
     )
 
     def selectable(self, obj: Object) -> Mapping[str, str]:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
         fields = {f"spec.{name}": spec.get(name) or "" for name in _SPEC_FIELDS}
         fields |= {f"status.{name}": status.get(name) or "" for name in _STATUS_FIELDS}
+        fields["spec.host"] = fields["spec.nodeName"]
         fields["spec.hostNetwork"] = "true" if spec.get("hostNetwork") else "false"
         return fields
 

@@ -75,7 +75,7 @@ def _entry(name: str, amount: Any, name_rule: NameRule, path: str, errors: Error
         errors.invalid(path, quantity.canonical(amount), "must be greater than or equal to 0")
     if name in _CONTAINER:
         return
-    if (name in _COUNTED or _is_extended(name)) and quantity.milli(amount) % 1000:
+    if (name in _COUNTED or is_extended(name)) and quantity.milli(amount) % 1000:
         errors.invalid(path, quantity.canonical(amount), "must be an integer")
     if name.startswith(_HUGE) and not _divisible(name, amount):
         shown = quantity.canonical(amount)
@@ -91,7 +91,7 @@ def _divisible(name: str, amount: Any) -> bool:
 
 
 def _against_limit(name: str, amount: Any, limits: Object, path: str, errors: Errors) -> None:
-    flexible = name in _CONTAINER or (_is_native(name) and not name.startswith(_HUGE))
+    flexible = name in _CONTAINER or (is_native(name) and not name.startswith(_HUGE))
     limit = limits.get(name)
     if limit is None:
         if not flexible:
@@ -120,7 +120,7 @@ def _container_name(name: str, path: str, errors: Errors) -> None:
         if qualified and name not in _STANDARD:
             errors.invalid(path, name, "must be a standard resource type or fully qualified")
         errors.invalid(path, name, "must be a standard resource for containers")
-    elif not _is_native(name) and not _is_extended(name):
+    elif not is_native(name) and not is_extended(name):
         errors.invalid(path, name, "doesn't follow extended resource name standard")
 
 
@@ -130,12 +130,14 @@ def _pod_name(name: str, path: str, errors: Errors) -> None:
         errors.unsupported(path, name, _OF_PODS)
 
 
-def _is_native(name: str) -> bool:
+def is_native(name: str) -> bool:
+    """Whether Kubernetes itself defines the resource."""
     return "/" not in name or "kubernetes.io/" in name
 
 
-def _is_extended(name: str) -> bool:
-    return not (_is_native(name) or name.startswith("requests.") or names.qualified_name(f"requests.{name}"))
+def is_extended(name: str) -> bool:
+    """Whether somebody else does, as device plugins do."""
+    return not (is_native(name) or name.startswith("requests.") or names.qualified_name(f"requests.{name}"))
 
 
 def _claims(claims: list[Object], known: frozenset[str], path: str, errors: Errors) -> None:

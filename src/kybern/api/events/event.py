@@ -5,13 +5,10 @@ Source: API reference, Event v1 events.k8s.io.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from kybern.api.core.event import COLUMNS
+from kybern.api.core.event import COLUMNS, INVOLVED
 from kybern.api.core.event import Event as CoreEvent
 from kybern.api.types import Object
 
-_REGARDING = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 _TO_CORE = {
     "regarding": "involvedObject",
     "note": "message",
@@ -30,14 +27,8 @@ class Event(CoreEvent):
     storage_prefix = "events"
     columns = COLUMNS
     selectable_fields = (
-        *(f"regarding.{name}" for name in _REGARDING), "reason", "reportingController", "type",
+        *(f"regarding.{name}" for name in INVOLVED), "reason", "reportingController", "type",
     )  # fmt: skip
-
-    def selectable(self, obj: Object) -> Mapping[str, str]:
-        core = super().selectable(obj)
-        fields = {f"regarding.{name}": core[f"involvedObject.{name}"] for name in _REGARDING}
-        return {**fields, "reason": core["reason"], "reportingController": core["reportingComponent"],
-                "type": core["type"]}  # fmt: skip
 
     def convert(self, obj: Object, version: str) -> Object:
         """`obj` may be in either shape; see its apiVersion. Gives events.k8s.io's."""

@@ -16,6 +16,7 @@ from kybern.apiserver.admission.limitranger import LimitRanger
 from kybern.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kybern.apiserver.admission.noderestriction import NodeRestriction
 from kybern.apiserver.admission.priority import Priority
+from kybern.apiserver.admission.resourcequota import ResourceQuota
 from kybern.apiserver.admission.rolebindings import RoleEscalation
 from kybern.apiserver.admission.serviceaccount import ServiceAccount
 from kybern.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
@@ -33,6 +34,7 @@ ORDER: tuple[Callable[[App], Plugin], ...] = (
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    ResourceQuota,
     RoleEscalation,
     CustomResourceCleanup,
 )

@@ -11,9 +11,8 @@ from collections.abc import Collection
 
 from kybern.api import bootstraptokens as tokens
 from kybern.api.types import Object
-from kybern.apiserver.authn.base import authenticated
+from kybern.apiserver.authn.base import Known, agnostic, authenticated
 from kybern.apiserver.registry import Lister
-from kybern.apiserver.request import UserInfo
 from kybern.process.clock import clock
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ class BootstrapTokens:
         self._secrets = secrets
         self._audiences = tuple(audiences)
 
-    def user(self, token: str, audiences: Collection[str] = ()) -> tuple[UserInfo, tuple[str, ...]] | None:
+    async def user(self, token: str, audiences: Collection[str] = ()) -> Known | None:
         parts = tokens.split(token)
         if parts is None:
             return None
@@ -42,10 +41,7 @@ class BootstrapTokens:
         except ValueError as error:
             log.info("bootstrap token %s is not accepted: %s", parts[0], error)
             return None
-        good = tuple(a for a in audiences if a in self._audiences) if audiences else self._audiences
-        if audiences and not good:
-            return None
-        return authenticated(f"{tokens.USER_PREFIX}{parts[0]}", groups), good
+        return agnostic(authenticated(f"{tokens.USER_PREFIX}{parts[0]}", groups), self._audiences, audiences)
 
 
 def _wrong(secret: Object, token_id: str, token_secret: str) -> str:

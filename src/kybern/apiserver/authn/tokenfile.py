@@ -6,7 +6,7 @@ import csv
 from collections.abc import Collection
 from pathlib import Path
 
-from kybern.apiserver.authn.base import authenticated
+from kybern.apiserver.authn.base import Known, agnostic, authenticated
 from kybern.apiserver.request import UserInfo
 from kybern.process.daemon import OperatorError
 
@@ -18,12 +18,9 @@ class TokenFile:
         self._users = users
         self._audiences = tuple(audiences)
 
-    def user(self, token: str, audiences: Collection[str] = ()) -> tuple[UserInfo, tuple[str, ...]] | None:
+    async def user(self, token: str, audiences: Collection[str] = ()) -> Known | None:
         found = self._users.get(token)
-        if found is None:
-            return None
-        good = tuple(a for a in audiences if a in self._audiences) if audiences else self._audiences
-        return (found, good) if good or not audiences else None
+        return agnostic(found, self._audiences, audiences) if found is not None else None
 
 
 def read_token_file(path: Path) -> dict[str, UserInfo]:

@@ -8,14 +8,14 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.answers import rendered
 from kybern.apiserver.app import App
-from kybern.apiserver.negotiation import TABLE, negotiate
+from kybern.apiserver.negotiation import TABLE, shape_of
 from kybern.apiserver.request import Request, Response
 
 
 async def serve(app: App, request: Request, resource: Resource) -> Response:
     """get and list. The API server knows of itself and its store; etcd's name stands for the store."""
     request.warnings.append("v1 ComponentStatus is deprecated in v1.19+")
-    info, shape = request.info, negotiate(request.headers.get("accept", ""))
+    info, shape = request.info, shape_of(request)
     check = app.checks.get("store")
     found = [_status("etcd-0", check() if check else "")]
     if info.verb == "get":

@@ -9,7 +9,7 @@ from kybern.api.resource import Resource
 from kybern.apiserver import deletion, paging
 from kybern.apiserver.app import App
 from kybern.apiserver.deleting import delete
-from kybern.apiserver.negotiation import negotiate
+from kybern.apiserver.negotiation import shape_of
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.selection import selection
 from kybern.apiserver.verbs.list import answer
@@ -23,7 +23,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     asked = deletion.read(request)
     cache = await app.registry.ready(resource)
     await cache.fresh()
-    shape = negotiate(request.headers.get("accept", ""))
+    shape = shape_of(request)
     namespace = request.info.namespace if resource.namespaced else ""
     chosen = selection(request, resource, cache)
     found = await paging.page(app.registry.store, cache, chosen, namespace, paging.options(request))

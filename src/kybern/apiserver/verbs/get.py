@@ -1,4 +1,7 @@
-"""get: one object, as it is stored."""
+"""get: one object, as it is stored.
+
+Source: API concepts, "Semantics for get and list": with a resourceVersion, anything at least as new will do.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ from kybern.api.resource import Resource
 from kybern.apiserver.answers import stored_object
 from kybern.apiserver.app import App
 from kybern.apiserver.request import Request, Response
-from kybern.apiserver.revisions import at_least
+from kybern.apiserver.revisions import parse, reached
 
 
 async def serve(app: App, request: Request, resource: Resource) -> Response:
-    """Raises NotFound."""
+    """Raises NotFound, Timeout (a revision yet to come)."""
     info = request.info
     namespace = info.namespace if resource.namespaced else ""
-    item = await app.registry.item(resource, namespace, info.name, any_age=request.arg("resourceVersion") == "0")
-    if request.query:
-        at_least(app.registry.cache(resource), request.arg("resourceVersion"))
+    asked = request.arg("resourceVersion")
+    if asked:
+        await reached(await app.registry.ready(resource), parse(asked))
+    item = await app.registry.item(resource, namespace, info.name, any_age=bool(asked))
     return stored_object(request, resource, item.value, item.revision)

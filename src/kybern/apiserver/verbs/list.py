@@ -10,10 +10,10 @@ from kybern.api import tables
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import paging
-from kybern.apiserver.answers import rendered, served_rows
+from kybern.apiserver.answers import go_type, included, rendered, served_rows
 from kybern.apiserver.app import App
 from kybern.apiserver.codec import Codec, codec_of, decode
-from kybern.apiserver.negotiation import PARTIAL, TABLE, Shape, negotiate
+from kybern.apiserver.negotiation import TABLE, Shape, check_kind, shape_of
 from kybern.apiserver.request import JSON, Request, Response
 from kybern.apiserver.selection import selection
 from kybern.apiserver.watch_cache import Item
@@ -25,7 +25,7 @@ BATCH = 100
 async def serve(app: App, request: Request, resource: Resource) -> Response:
     """Raises BadRequest, Invalid (options), Expired."""
     cache = await app.registry.ready(resource)
-    shape = negotiate(request.headers.get("accept", ""))
+    shape = shape_of(request)
     namespace = request.info.namespace if resource.namespaced else ""
     asked = paging.options(request)
     if request.arg("resourceVersion") != "0":
@@ -44,15 +44,16 @@ def answer(request: Request, resource: Resource, found: paging.Page, shape: Shap
     codec = codec_of(resource, request.info.version)
     if shape.plain:
         return _joined(codec, meta, found.items)
-    if shape.kind == TABLE:
+    if shape.kind:
+        check_kind(shape, go_type(resource, listed=True), listed=True)
         objects = (decode(item.value, item.revision) for item in found.items)
-        include, version = request.arg("includeObject") or "Metadata", request.info.version
-        made = tables.table(resource, objects, include=include, list_meta=meta, version=version)
+        if shape.kind != TABLE:
+            return rendered(tables.partial_list(objects, meta, shape.version), shape)
+        made = tables.table(
+            resource, objects, include=included(request), list_meta=meta, version=request.info.version,
+            meta_version=shape.version,
+        )  # fmt: skip
         return rendered(served_rows(resource, request, made), shape)
-    if shape.kind == PARTIAL:
-        items = [tables.partial(decode(item.value, item.revision)) for item in found.items]
-        listed = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}
-        return rendered(listed, shape)
     objects_served = [codec.object(item.value, item.revision) for item in found.items]
     return rendered({**_head(codec, meta), "items": objects_served}, shape)
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from kybern.api.errors import BadRequest, Invalid, MethodNotSupported, Unauthorized
+from kybern.api.errors import BadRequest, Invalid, MethodNotSupported
 from kybern.api.field import Errors
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.answers import unstored_object
 from kybern.apiserver.app import App
+from kybern.apiserver.authn.base import BadToken
+from kybern.apiserver.authn.bearer import INVALID
 from kybern.apiserver.authz.base import Union
 from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
 from kybern.apiserver.review_body import read
@@ -44,13 +46,13 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
 
 async def _token(app: App, request: Request, spec: Object) -> Object:
     try:
-        found = app.services["token_authenticator"].user(spec["token"], tuple(spec.get("audiences") or ()))
-    except Unauthorized:
-        return {"user": {}, "error": "[invalid bearer token]"}
+        found = await app.services["token_authenticator"].user(spec["token"], tuple(spec.get("audiences") or ()))
+    except BadToken as error:
+        return {"user": {}, "error": error.why}
     if found is None:
-        return {"user": {}}
-    user, audiences = found
-    return {"authenticated": True, "user": _shown(user), "audiences": list(audiences)}
+        return {"user": {}, "error": INVALID}
+    status = {"authenticated": True, "user": _shown(found.user)}
+    return {**status, "audiences": list(found.audiences)} if found.audiences else status
 
 
 async def _self(app: App, request: Request, spec: Object) -> Object:

@@ -9,10 +9,10 @@ from kybern.api.field import Errors
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import options
-from kybern.apiserver.answers import rendered
+from kybern.apiserver.answers import included, rendered
 from kybern.apiserver.app import App
 from kybern.apiserver.codec import decode
-from kybern.apiserver.negotiation import PARTIAL, TABLE, negotiate
+from kybern.apiserver.negotiation import TABLE, check_kind, shape_of
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.types import type_named
 from kybern.apiserver.updating import Changer, Update
@@ -86,7 +86,8 @@ class _Scale(Resource):
 
 
 def _answer(request: Request, obj: Object) -> Response:
-    shape = negotiate(request.headers.get("accept", ""))
+    shape = shape_of(request)
+    check_kind(shape, "*autoscaling.Scale", listed=False)
     if shape.kind == TABLE:
-        return rendered(tables.table(_Scale(), [obj]), shape)
-    return rendered(tables.partial(obj) if shape.kind == PARTIAL else obj, shape)
+        return rendered(tables.table(_Scale(), [obj], include=included(request), meta_version=shape.version), shape)
+    return rendered(tables.partial(obj, shape.version) if shape.kind else obj, shape)

@@ -5,26 +5,24 @@ Source: API concepts, "Efficient detection of changes", "Semantics for watch", "
 
 from __future__ import annotations
 
-from kybern.api.errors import BadRequest, Expired, Invalid, Timeout
+from kybern.api.errors import BadRequest, Expired, Invalid
 from kybern.api.field import Errors
 from kybern.api.resource import Resource
-from kybern.api.tables import INCLUDE
 from kybern.apiserver import revisions
+from kybern.apiserver.answers import included
 from kybern.apiserver.app import App
 from kybern.apiserver.codec import codec_of
-from kybern.apiserver.negotiation import negotiate
+from kybern.apiserver.negotiation import TABLE, shape_of
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.selection import selection
-from kybern.apiserver.watcher import FailedWatch, View, Watcher
+from kybern.apiserver.watcher import FailedWatch, FutureWatcher, View, Watcher
 
 
 async def serve(app: App, request: Request, resource: Resource) -> Response:
-    """Raises BadRequest, Invalid (options). A revision that is gone or yet to come is told inside the stream."""
-    shape = negotiate(request.headers.get("accept", ""), True)
+    """Raises BadRequest, Invalid (options). That a revision is gone is told inside the stream."""
+    shape = shape_of(request, stream=True)
     _check_options(request)
-    include = request.arg("includeObject") or "Metadata"
-    if include not in INCLUDE:
-        raise BadRequest(f'unrecognized includeObject value: "{include}"')
+    include = included(request) if shape.kind == TABLE else "Metadata"
     text = request.arg("resourceVersion")
     wanted = revisions.parse(text)
     timeout = _seconds(request.arg("timeoutSeconds"))
@@ -39,11 +37,15 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     # Without a revision a watch begins with the state, and says where that ends, unless it declines that.
     asked = request.arg("sendInitialEvents")
     from_state = request.flag("sendInitialEvents") or (not wanted and not asked)
+    if wanted > cache.revision:
+        if from_state:
+            return FailedWatch(revisions.too_large(wanted, cache.revision))
+        return FutureWatcher(
+            cache, chosen, view, wanted, bookmarks=request.flag("allowWatchBookmarks"), timeout=timeout
+        )
     try:
-        if wanted > cache.revision:
-            raise revisions.too_large(wanted, cache.revision)
         missed = () if from_state else tuple(cache.since(wanted or cache.revision))
-    except (Expired, Timeout) as error:
+    except Expired as error:
         return FailedWatch(error)
     return Watcher(
         cache,

@@ -1,0 +1,56 @@
+"""The flags of `kybern apiserver` about who asks and what they may, and the options they come to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kybern.apiserver.authn.assembly import AuthnOptions
+from kybern.apiserver.authn.requestheader import FrontProxyOptions
+from kybern.process.daemon import OperatorError
+
+Add = Callable[..., Any]
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def add_flags(add: Add) -> None:
+    """All of them."""
+    path = {"type": Path, "default": None, "metavar": "FILE"}
+    names = {"type": _list, "default": [], "metavar": "NAMES"}
+    add("--requestheader-client-ca-file", **path,
+        help="CA of proxies that say in headers who asks; without it no such header counts")  # fmt: skip
+    add("--requestheader-allowed-names", **names, help="common names of those proxies; any if empty")
+    add("--requestheader-username-headers", **names, help="headers with the user's name; X-Remote-User is common")
+    add("--requestheader-uid-headers", **names, help="headers with the user's uid; X-Remote-Uid is common")
+    add("--requestheader-group-headers", **names, help="headers with groups; X-Remote-Group is common")
+    add("--requestheader-extra-headers-prefix", **names,
+        help="beginnings of headers with more; X-Remote-Extra- is common")  # fmt: skip
+
+
+def authn_options(args: argparse.Namespace) -> AuthnOptions:
+    """What they say about authentication. Raises OperatorError where flags don't go together."""
+    return AuthnOptions(
+        client_ca_file=args.client_ca_file,
+        token_auth_file=args.token_auth_file,
+        enable_bootstrap_token_auth=args.enable_bootstrap_token_auth,
+        front_proxy=_front_proxy(args),
+    )
+
+
+def _front_proxy(args: argparse.Namespace) -> FrontProxyOptions:
+    given = {
+        name: [header.lower() for header in getattr(args, f"requestheader_{name}")]
+        for name in ("username_headers", "uid_headers", "group_headers", "extra_headers_prefix")
+    }
+    if args.requestheader_client_ca_file is None:
+        return FrontProxyOptions()
+    if not given["username_headers"]:
+        raise OperatorError(
+            "--requestheader-client-ca-file needs --requestheader-username-headers; X-Remote-User is common"
+        )
+    return FrontProxyOptions(args.requestheader_client_ca_file, args.requestheader_allowed_names, **given)

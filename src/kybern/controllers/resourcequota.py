@@ -1,0 +1,143 @@
+"""ResourceQuotas: what their namespaces use, added up anew whenever something goes and every now and then.
+
+Admission charges what is made; this gives back what was deleted, ended, or charged and never made. A kind is watched
+once some quota counts it. Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from kybern.api import quantity
+from kybern.api.quotas.amounts import equal, only, plus
+from kybern.api.quotas.evaluator import Evaluator
+from kybern.api.quotas.registry import evaluators
+from kybern.api.types import Object, key_of
+from kybern.client.informer import Informer
+from kybern.controllers.controller import Context, Controller, Failure, periodically
+from kybern.controllers.discovery import Served, served
+from kybern.controllers.garbagecollector import slim
+
+_LOOK_AGAIN = 30.0
+"""Seconds until a kind that the server doesn't have is looked for again."""
+_SYNC_SECONDS = 30.0
+_NAMESPACE = "namespace"
+
+
+class ResourceQuotaController(Controller):
+    name = "resourcequota-controller"
+    aliases = ("resourcequota",)
+    workers = 5
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.quotas = self.informer("v1", "resourcequotas")
+        self.quotas.add_index(_NAMESPACE, _namespace)
+        self.quotas.on_change(self._quota_changed)
+        self._resource = self.client.resource("v1", "resourcequotas")
+        self._served: dict[tuple[str, str], Served] = {}
+        self._feeding: dict[tuple[str, str], Informer] = {}
+
+    def background(self) -> Iterable[Coroutine[Any, Any, None]]:
+        return [periodically(self.options.resource_quota_sync_period, self._resync, self.name)]
+
+    async def _resync(self) -> None:
+        """Add everything up anew."""
+        if self._feeding:
+            await self._discover()
+        for key in [*self.quotas.store]:
+            self.queue.add(key)
+
+    def _quota_changed(self, old: Object | None, new: Object | None) -> None:
+        # Status changes with every charge; only a change of what is wanted is news.
+        if new is not None and (old is None or old["spec"] != new["spec"]):
+            self.queue.add(key_of(new))
+
+    # Watching what is counted.
+
+    async def _discover(self) -> None:
+        self._served = {(one.group, one.plural): one for one in await served(self.client) if one.namespaced}
+        for key in [key for key in self._feeding if key not in self._served]:
+            gone = self._feeding.pop(key)
+            if gone.resource.metadata_only:
+                await self.context.informers.discard(gone)
+
+    async def _informer_of(self, one: Evaluator) -> Informer | None:
+        """The filled informer of a kind; None where the server doesn't have it. Raises APIError, Failure."""
+        key = (one.group, one.plural)
+        if key not in self._served:
+            await self._discover()
+        kind = self._served.get(key)
+        if kind is None or not {"create", "delete", "list", "watch"} <= kind.verbs:
+            return None
+        factory = self.context.informers
+        found = factory.running(kind.api_version, kind.plural)
+        if found is None and one.counts_updates:
+            found = factory.informer(kind.api_version, kind.plural)
+        if found is None:
+            found = factory.informer(kind.api_version, kind.plural, metadata_only=True, transform=slim)
+        if self._feeding.get(key) is not found:
+            self._feeding[key] = found
+            found.add_index(_NAMESPACE, _namespace)
+            found.on_change(self._fed_by(one))
+        try:
+            async with asyncio.timeout(_SYNC_SECONDS):
+                await found.synced()
+        except TimeoutError:
+            raise Failure(f"{kind} can't be listed, so nobody knows how many there are") from None
+        return found
+
+    def _fed_by(self, one: Evaluator) -> Callable[[Object | None, Object | None], None]:
+        def changed(old: Object | None, new: Object | None) -> None:
+            if old is None:
+                return
+            quotas = self.quotas.by_index(_NAMESPACE, old["metadata"].get("namespace", ""))
+            if not quotas:
+                return
+            if new is not None and (not one.counts_updates or equal(one.usage(old), one.usage(new))):
+                return
+            for quota in quotas:
+                if one.matching(quota["spec"].get("hard") or ()):
+                    self.queue.add(key_of(quota))
+
+        return changed
+
+    # Adding up.
+
+    async def reconcile(self, key: str) -> float | None:
+        quota = self.quotas.get(key)
+        if quota is None:
+            return None
+        hard = {name: quantity.canonical(value) for name, value in (quota["spec"].get("hard") or {}).items()}
+        status = quota.get("status") or {}
+        used = only(status.get("used") or {}, hard)
+        unknown = False
+        for one in evaluators(hard):
+            informer = await self._informer_of(one)
+            if informer is None:
+                unknown = True
+                continue
+            used |= total(one, quota, one.matching(hard), informer.by_index(_NAMESPACE, quota["metadata"]["namespace"]))
+        changed = status.get("hard") is None or status.get("used") is None
+        if changed or not equal(status["hard"], hard) or not equal(status["used"], used):
+            await self._resource.update_status({**quota, "status": {"hard": hard, "used": used}})
+        return _LOOK_AGAIN if unknown else None
+
+
+def total(one: Evaluator, quota: Object, names: list[str], objects: Iterable[Object]) -> dict[str, str]:
+    """What the objects use of the named resources, as far as they are in the quota's scopes."""
+    alike: Counter[tuple[tuple[str, str], ...]] = Counter()
+    for obj in objects:
+        if one.in_scopes(quota, obj):
+            alike[tuple(only(one.usage(obj), names).items())] += 1
+    result = dict.fromkeys(names, "0")
+    for usage, number in alike.items():
+        result = plus(result, {name: quantity.times(amount, number) for name, amount in usage})
+    return result
+
+
+def _namespace(obj: Object) -> list[str]:
+    return [obj["metadata"].get("namespace", "")]
