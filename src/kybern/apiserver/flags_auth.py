@@ -44,7 +44,7 @@ def authn_options(args: argparse.Namespace) -> AuthnOptions:
 
 def _front_proxy(args: argparse.Namespace) -> FrontProxyOptions:
     given = {
-        name: [header.lower() for header in getattr(args, f"requestheader_{name}")]
+        name: getattr(args, f"requestheader_{name}")
         for name in ("username_headers", "uid_headers", "group_headers", "extra_headers_prefix")
     }
     if args.requestheader_client_ca_file is None:

@@ -22,6 +22,7 @@ from kybern.apiserver.authz.node import NodeAuthorizer
 from kybern.apiserver.authz.noderefs import NodeRefs
 from kybern.apiserver.authz.rbac import GROUP, RBAC
 from kybern.apiserver.bootstrap import Bootstrap
+from kybern.apiserver.clustertrust import ClusterTrust
 from kybern.apiserver.crds import CRDS, CustomKinds
 from kybern.apiserver.discovery import Discovery
 from kybern.apiserver.openapi import OpenAPI
@@ -92,6 +93,9 @@ class Gates:
         where = (options.advertise_address, options.secure_port)
         self.bootstrap = Bootstrap(app, *where, first_addresses(options), alone=not options.shared_store)
         self._presence = Presence(app.registry, *where) if options.shared_store else None
+        self._trust = ClusterTrust(
+            app.registry, options.authentication.client_ca_file, options.authentication.front_proxy
+        )
         self._custom_kinds = CustomKinds(app) if app.registry.scheme.resource(*CRDS) else None
         app.checks["poststarthook/bootstrap"] = self.bootstrap.check
 
@@ -104,6 +108,7 @@ class Gates:
             allocator = ServiceAllocator(registry.lister("", "services"), self._networks, self._ports)
             registry.hooks[("", "services")] = allocator
         await self.bootstrap.run()
+        await self._trust.start()
         if self._presence:
             await self._presence.start()
         if self._custom_kinds:
@@ -111,6 +116,7 @@ class Gates:
 
     async def stop(self) -> None:
         """End what start began."""
+        await self._trust.stop()
         if self._presence:
             await self._presence.stop()
         if self._custom_kinds:

@@ -150,6 +150,7 @@ def _controller_flags(layout: Layout, settings: Settings) -> list[str]:
         "--allocate-node-cidrs=true",
         f"--cluster-cidr={settings.cluster_cidr}",
         f"--root-ca-file={pki}/ca.crt",
+        f"--service-account-private-key-file={pki}/sa.key",
         f"--cluster-signing-cert-file={pki}/ca.crt",
         f"--cluster-signing-key-file={pki}/ca.key",
         "--controllers=*,bootstrapsigner,tokencleaner",

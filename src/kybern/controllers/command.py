@@ -12,6 +12,7 @@ from kybern.client.kubeconfig import connect, in_cluster, load
 from kybern.controllers import signing_flags
 from kybern.controllers.manager import Manager
 from kybern.controllers.options import Options
+from kybern.controllers.serviceaccount_token import read_key
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import duration
 
@@ -45,6 +46,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--node-cidr-mask-size-ipv4", type=int)
     add("--node-cidr-mask-size-ipv6", type=int, default=defaults.node_cidr_mask_size_ipv6)
     add("--root-ca-file", metavar="FILE", help="published to every namespace as kube-root-ca.crt")
+    add("--service-account-private-key-file", metavar="FILE", help="key that signs the tokens of Secrets for accounts")
+    add("--legacy-service-account-token-clean-up-period", type=duration, default=defaults.legacy_token_clean_up_period)
     signing_flags.add_flags(parser)
     add("--node-monitor-period", type=duration, default=defaults.node_monitor_period)
     add("--node-monitor-grace-period", type=duration, default=defaults.node_monitor_grace_period)
@@ -93,6 +96,8 @@ def options(args: argparse.Namespace) -> Options:
         node_cidr_mask_size=sizes[4],
         node_cidr_mask_size_ipv6=sizes[6],
         root_ca=_read(args.root_ca_file, "--root-ca-file"),
+        service_account_key=read_key(args.service_account_private_key_file),
+        legacy_token_clean_up_period=args.legacy_service_account_token_clean_up_period,
         cluster_signing=signing_flags.signers(args),
         cluster_signing_duration=args.cluster_signing_duration,
         node_monitor_period=args.node_monitor_period,

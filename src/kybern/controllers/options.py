@@ -15,6 +15,10 @@ class Options:
     node_cidr_mask_size_ipv6: int = 64
     root_ca: str = ""
     """PEM text of --root-ca-file; empty publishes nothing."""
+    service_account_key: str = ""
+    """PEM text of --service-account-private-key-file; empty makes no legacy tokens."""
+    legacy_token_clean_up_period: float = 365 * 86400.0
+    """--legacy-service-account-token-clean-up-period."""
     cluster_signing: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Signer -> files of its CA's certificate and key (--cluster-signing-cert-file and kin)."""
     cluster_signing_duration: float = 365 * 86400.0

@@ -7,8 +7,9 @@ from typing import Any
 import jwt
 import pytest
 
+from kybern.api.legacytokens import INVALID_SINCE, ISSUER, LAST_USED
 from kybern.apiserver.authn.base import BadToken
-from kybern.apiserver.authn.legacytokens import INVALID_SINCE, ISSUER, LAST_USED, LegacyTokens
+from kybern.apiserver.authn.legacytokens import LegacyTokens
 from kybern.apiserver.tokens import KeySet, key_id, new_signing_key
 from kybern.process.clock import clock
 from kybern.testing import certificates

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kybern.api.errors import NotFound
+from kybern.api.legacytokens import LAST_USED
 from kybern.api.types import Object
 from kybern.apiserver.app import App, Authenticator
 from kybern.apiserver.authn.authorities import Authorities
 from kybern.apiserver.authn.base import TokenAuthenticator
 from kybern.apiserver.authn.bearer import Bearer
 from kybern.apiserver.authn.bootstraptoken import BootstrapTokens
-from kybern.apiserver.authn.legacytokens import LAST_USED, LegacyTokens
+from kybern.apiserver.authn.legacytokens import LegacyTokens
 from kybern.apiserver.authn.requestheader import FrontProxy, FrontProxyOptions
 from kybern.apiserver.authn.serviceaccount import ServiceAccountTokens
 from kybern.apiserver.authn.tokenfile import TokenFile, read_token_file

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from kybern.api.errors import APIError
+from kybern.api.legacytokens import CLAIM, INVALID_SINCE, ISSUER, LAST_USED, is_automatic
 from kybern.api.types import Object
 from kybern.apiserver import auth_metrics
 from kybern.apiserver.authn.base import BadToken, Known, agnostic, authenticated
@@ -23,11 +24,7 @@ from kybern.apiserver.registry import Lister
 from kybern.apiserver.tokens import KeySet
 from kybern.process.clock import clock
 
-ISSUER = "kubernetes/serviceaccount"
-LAST_USED = "kubernetes.io/legacy-token-last-used"
-INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
 _ANNOTATION = "authentication.k8s.io/legacy-token"
-_CLAIM = "kubernetes.io/serviceaccount/"
 _INSTEAD = "Use tokens from the TokenRequest API or manually created secret-based tokens"
 _MAX_CACHED = 2048
 
@@ -62,7 +59,7 @@ class LegacyTokens:
         namespace, secret_name, name, uid = claims
         secret = self._secret(namespace, secret_name, token)
         account = self._account(namespace, name, uid)
-        automatic = any(ref.get("name") == secret_name for ref in account.get("secrets") or ())
+        automatic = is_automatic(account, secret_name)
         labels = secret["metadata"].get("labels") or {}
         if labels.get(INVALID_SINCE):
             raise BadToken(
@@ -120,8 +117,8 @@ class LegacyTokens:
 
 
 def _read(claims: dict[str, Any]) -> tuple[str, str, str, str]:
-    found = [claims.get(_CLAIM + name) for name in ("namespace", "secret.name", "service-account.name")]
-    uid = claims.get(f"{_CLAIM}service-account.uid")
+    found = [claims.get(CLAIM + name) for name in ("namespace", "secret.name", "service-account.name")]
+    uid = claims.get(f"{CLAIM}service-account.uid")
     for value, what in zip([*found, uid], ("namespace", "secretName", "serviceAccountName", "serviceAccountUID"),
                            strict=True):  # fmt: skip
         if not value or not isinstance(value, str):

@@ -19,7 +19,7 @@ from kybern.apiserver.request import Request, UserInfo
 
 @dataclass(slots=True)
 class FrontProxyOptions:
-    """--requestheader-*. Header names are lower-case."""
+    """--requestheader-*."""
 
     client_ca_file: Path | None = None
     allowed_names: Sequence[str] = ()
@@ -34,7 +34,14 @@ class FrontProxy:
     """Takes the word of proxies."""
 
     def __init__(self, options: FrontProxyOptions, authorities: Authorities) -> None:
-        self._options, self._authorities = options, authorities
+        self._authorities = authorities
+        # Requests have their headers in lower case.
+        self._users, self._uids, self._groups, self._prefixes = (
+            [name.lower() for name in names]
+            for names in (
+                options.username_headers, options.uid_headers, options.group_headers, options.extra_headers_prefix,
+            )
+        )  # fmt: skip
         self._names: Collection[str] = frozenset(options.allowed_names)
         self._certificates = Certificates()
 
@@ -49,14 +56,13 @@ class FrontProxy:
         return self._named(request)
 
     def _named(self, request: Request) -> UserInfo | None:
-        options = self._options
-        name = _first(request, options.username_headers)
+        name = _first(request, self._users)
         if not name:
             return None
-        uid = _first(request, options.uid_headers)
-        groups = [group for header in options.group_headers for group in request.values(header)]
+        uid = _first(request, self._uids)
+        groups = [group for header in self._groups for group in request.values(header)]
         extra: dict[str, tuple[str, ...]] = {}
-        for prefix in options.extra_headers_prefix:
+        for prefix in self._prefixes:
             for header in request.headers:
                 if header.startswith(prefix):
                     key = unquote(header[len(prefix) :])
@@ -66,9 +72,8 @@ class FrontProxy:
 
     def _clear(self, request: Request) -> None:
         """What was said in headers is not to be said again to those whom the request is passed on to."""
-        options = self._options
-        said = {*options.username_headers, *options.uid_headers, *options.group_headers}
-        prefixes = tuple(options.extra_headers_prefix)
+        said = {*self._users, *self._uids, *self._groups}
+        prefixes = tuple(self._prefixes)
         for header in [one for one in request.headers if one in said or (prefixes and one.startswith(prefixes))]:
             del request.headers[header]
 

@@ -131,6 +131,7 @@ def controller_manager(layout: Layout, settings: Settings, signing_duration: str
         "--allocate-node-cidrs=true",
         f"--cluster-cidr={settings.cluster_cidr}",
         f"--root-ca-file={pki}/ca.crt",
+        f"--service-account-private-key-file={pki}/sa.key",
         f"--cluster-signing-cert-file={pki}/ca.crt",
         f"--cluster-signing-key-file={pki}/ca.key",
         f"--cluster-signing-duration={signing_duration}",
