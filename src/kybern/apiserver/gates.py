@@ -107,6 +107,7 @@ class Gates:
             await registry.started(services)
             allocator = ServiceAllocator(registry.lister("", "services"), self._networks, self._ports)
             registry.hooks[("", "services")] = allocator
+        await self.app.admission.start()
         await self.bootstrap.run()
         await self._trust.start()
         if self._presence:
@@ -116,6 +117,7 @@ class Gates:
 
     async def stop(self) -> None:
         """End what start began."""
+        self.app.admission.close()
         await self._trust.stop()
         if self._presence:
             await self._presence.stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from kybern.api import names, validation
+from kybern.api.admissionregistration import clients
 from kybern.api.apiextensions import jsonpath, schema_rules
 from kybern.api.cells import at
 from kybern.api.field import Errors
@@ -206,8 +207,9 @@ def _check_conversion(conversion: Object, errors: Errors) -> None:
     client = at(webhook, "clientConfig")
     if client is None:
         errors.required(f"{path}.webhook.clientConfig", "required when strategy is set to Webhook")
-    elif (client.get("url") is None) == (client.get("service") is None):
-        errors.required(f"{path}.webhook.clientConfig", "exactly one of url or service is required")
+    else:
+        clients.validate(client, f"{path}.webhook.clientConfig", errors)
+        clients.validate_bundle(client, f"{path}.webhook.clientConfig", errors)
     if not at(webhook, "conversionReviewVersions"):
         errors.required(f"{path}.webhook.conversionReviewVersions")
 

@@ -79,6 +79,12 @@ class Plugin:
     def __init__(self, app: App) -> None:
         """Take what the plugin needs of the server: listers, authorizers."""
 
+    async def start(self) -> None:
+        """Return once the plugin knows what it must know to decide. Raises StoreUnavailable."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
     def concerned(self, operation: str, group: str, plural: str) -> bool:
         """Whether it has anything to do with such writes. The answer is kept: see `reconsider`."""
         return operation in self.operations and (self.handles is None or (group, plural) in self.handles)
@@ -140,6 +146,16 @@ class AdmissionChain:
             now = monotonic()
             observe(plugin.name, "validate", a.operation, False, now - before)
             before = now
+
+    async def start(self) -> None:
+        """Return once all plugins are ready to decide. Raises StoreUnavailable."""
+        for plugin in self.plugins:
+            await plugin.start()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        for plugin in self.plugins:
+            plugin.close()
 
     def _forget(self) -> None:
         self._admitting.clear()

@@ -13,6 +13,7 @@ from kybern.apiserver.admission.certificates import (
 from kybern.apiserver.admission.crdcleanup import CustomResourceCleanup
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from kybern.apiserver.admission.limitranger import LimitRanger
+from kybern.apiserver.admission.mutatingwebhook import MutatingAdmissionWebhook
 from kybern.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kybern.apiserver.admission.noderestriction import NodeRestriction
 from kybern.apiserver.admission.priority import Priority
@@ -20,6 +21,7 @@ from kybern.apiserver.admission.resourcequota import ResourceQuota
 from kybern.apiserver.admission.rolebindings import RoleEscalation
 from kybern.apiserver.admission.serviceaccount import ServiceAccount
 from kybern.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
+from kybern.apiserver.admission.validatingwebhook import ValidatingAdmissionWebhook
 from kybern.apiserver.app import App
 from kybern.process.daemon import OperatorError
 
@@ -34,6 +36,8 @@ ORDER: tuple[Callable[[App], Plugin], ...] = (
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    MutatingAdmissionWebhook,
+    ValidatingAdmissionWebhook,
     ResourceQuota,
     RoleEscalation,
     CustomResourceCleanup,

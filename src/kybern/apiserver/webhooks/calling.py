@@ -1,0 +1,198 @@
+"""What both webhook plugins do: choose the webhooks a write is theirs of, ask one, and say what came of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar, NamedTuple
+
+from kybern.api import expressions
+from kybern.api.errors import APIError, BadRequest, InternalError, NotFound
+from kybern.api.types import Object
+from kybern.apiserver.admission.base import CONNECT, CREATE, DELETE, UPDATE, Attributes, Plugin
+from kybern.apiserver.admission.metrics import WebhookMetrics
+from kybern.apiserver.app import App
+from kybern.apiserver.webhooks import review, views
+from kybern.apiserver.webhooks.client import CallFailed, Hooks
+from kybern.apiserver.webhooks.configured import Configured, Webhook
+from kybern.apiserver.webhooks.credentials import Credentials
+from kybern.apiserver.webhooks.services import ServiceResolver
+from kybern.apiserver.webhooks.views import Target
+from kybern.process.clock import monotonic, new_uid
+
+log = logging.getLogger(__name__)
+
+_GROUP = "admissionregistration.k8s.io"
+WITHOUT_EFFECTS = ("None", "NoneOnDryRun")
+
+
+class Calling(NamedTuple):
+    """What is to be posted: which webhook is told of the write, as what."""
+
+    webhook: Webhook
+    target: Target
+    uid: str
+    request: Object
+
+
+class Failed(Exception):
+    """A webhook could not be asked, or answered nonsense: whether that matters is up to its failure policy."""
+
+    def __init__(self, webhook: Webhook, why: str, code: int) -> None:
+        super().__init__(f'failed calling webhook "{webhook.name}": {why}')
+        self.code = code
+
+    def error(self) -> InternalError:
+        """The answer where it matters."""
+        return InternalError(f"Internal error occurred: {self}", details={"causes": [{"message": str(self)}]})
+
+
+class WebhookPlugin(Plugin):
+    """The base of both plugins."""
+
+    configurations: ClassVar[str]
+    """The plural of the kind that configures it."""
+    step: ClassVar[str]
+    """Its name among metrics."""
+    mutating: ClassVar[bool]
+    operations = frozenset((CONNECT, CREATE, DELETE, UPDATE))
+
+    def __init__(self, app: App) -> None:
+        self._registry = app.registry
+        self._namespaces = app.registry.lister("", "namespaces")
+        lister = app.registry.lister(_GROUP, self.configurations)
+        self.configured = Configured(lister, app.registry.scheme, lambda: self.reconsider())
+        self._hooks = Hooks(_resolver(app), _credentials(app, self.name))
+        self.metrics = _metrics(app)
+
+    async def start(self) -> None:
+        resource = self._registry.scheme.resource(_GROUP, self.configurations)
+        assert resource is not None
+        await self._registry.started(resource)
+
+    def close(self) -> None:
+        self._hooks.close()
+
+    def concerned(self, operation: str, group: str, plural: str) -> bool:
+        return self.configured.wanted(operation, group, plural)
+
+    async def calling(self, webhook: Webhook, a: Attributes) -> Calling | None:
+        """The call to be made; None if the webhook isn't told of this write. Raises NotFound (its namespace isn't
+        there), Forbidden (a condition can't be evaluated)."""
+        if not webhook.wants_labels(a):
+            return None
+        target = webhook.target(a, lambda: self.configured.equivalents(a))
+        if target is None or not await self._wants_namespace(webhook, a):
+            return None
+        obj, old = await views.shown(a, a.object, target), await views.shown(a, a.old, target)
+        uid = new_uid()
+        asked = review.request(a, uid, views.kind_of(a, target), target.named, obj, old)
+        if webhook.conditions and not self._holds(webhook, a, asked):
+            return None
+        return Calling(webhook, target, uid, asked)
+
+    async def _wants_namespace(self, webhook: Webhook, a: Attributes) -> bool:
+        selector, name = webhook.namespaces, review.namespace_of(a)
+        is_namespace = (a.resource.group, a.resource.plural) == ("", "namespaces")
+        if selector.everything or not name:
+            return True
+        if is_namespace and not a.subresource and a.operation in (CREATE, UPDATE) and a.object is not None:
+            return selector.matches(a.object["metadata"].get("labels"))
+        namespace = self._namespaces.get("", name)
+        if namespace is None:
+            # Another server may have made it a moment ago: the store knows.
+            resource = self._registry.scheme.resource("", "namespaces")
+            if resource is None:
+                raise NotFound.of("namespaces", "", name)
+            namespace = await self._registry.get(resource, "", name)
+        return selector.matches(namespace["metadata"].get("labels"))
+
+    def _holds(self, webhook: Webhook, a: Attributes, asked: Object) -> bool:
+        """Whether all conditions do. One that doesn't outweighs others that can't be evaluated. Raises Forbidden."""
+        problems = []
+        variables = {"object": asked["object"], "oldObject": asked["oldObject"], "request": asked}
+        for text in webhook.conditions:
+            try:
+                if expressions.compiled(text).evaluate(variables) is not True:
+                    self.metrics.excluded(webhook.name, self.step, a.operation)
+                    return False
+            except expressions.ExpressionError as error:
+                problems.append(f"expression '{text}' resulted in error: {error}")
+        if not problems:
+            return True
+        if webhook.ignores_failure:
+            return False
+        raise a.forbidden(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
+
+    async def ask(self, call: Calling, a: Attributes) -> review.Verdict:
+        """Have it decide, count that, and pass on its annotations and warnings. Raises Failed; APIError where it
+        refuses, and for what is wrong whatever its failure policy."""
+        webhook, began = call.webhook, monotonic()
+        code, why = 200, ""
+        try:
+            verdict = await self._post(call, a)
+            if not verdict.allowed:
+                raise review.denied(webhook.name, verdict.result)
+            return verdict
+        except Failed as failed:
+            code, why = failed.code, "" if webhook.ignores_failure else "calling_webhook_error"
+            raise
+        except BadRequest:
+            code, why = 0, "apiserver_internal_error"
+            raise
+        except APIError as refusal:
+            code, why = refusal.code, "no_error"
+            raise
+        finally:
+            seconds = monotonic() - began
+            self.metrics.called(webhook.name, self.step, a.operation, code, seconds, rejected=bool(why))
+            if why:
+                self.metrics.refused(webhook.name, self.step, a.operation, why, code)
+
+    async def _post(self, call: Calling, a: Attributes) -> review.Verdict:
+        webhook = call.webhook
+        if a.dry_run and webhook.said.get("sideEffects") not in WITHOUT_EFFECTS:
+            raise BadRequest(f'admission webhook "{webhook.name}" does not support dry run')
+        known = [one for one in webhook.said["admissionReviewVersions"] if one in review.VERSIONS]
+        if not known:
+            why = "webhook does not accept known AdmissionReview versions (v1, v1beta1)"
+            raise Failed(webhook, f"could not create admission objects: {why}", 400)
+        try:
+            hook = self._hooks.hook(webhook.said["clientConfig"])
+        except CallFailed as failed:
+            raise Failed(webhook, f"could not get REST client: {failed}", failed.code) from failed
+        try:
+            answer = await hook.post(review.review(known[0], call.request), timeout=webhook.seconds)
+        except CallFailed as failed:
+            raise Failed(webhook, f"failed to call webhook: {failed}", failed.code) from failed
+        try:
+            verdict = review.verdict(known[0], call.uid, answer, mutating=self.mutating)
+        except review.InvalidReview as invalid:
+            raise Failed(webhook, f"received invalid webhook response: {invalid}", 503) from invalid
+        for key, value in verdict.annotations.items():
+            a.annotate(f"{webhook.name}/{key}", value)
+        a.warnings += [text for text in verdict.warnings if text]
+        return verdict
+
+    def failed_open(self, failed: Failed, webhook: Webhook, a: Attributes, annotation: str) -> None:
+        """Note that a webhook failed and nobody minds."""
+        log.warning("failed calling webhook, failing open %s: %s", webhook.name, failed)
+        self.metrics.failed_open(webhook.name, self.step)
+        a.annotate(annotation, webhook.name)
+
+
+def _resolver(app: App) -> ServiceResolver:
+    found = app.services.get("resolver")
+    return found if isinstance(found, ServiceResolver) else ServiceResolver(app.registry)
+
+
+def _credentials(app: App, plugin: str) -> Credentials | None:
+    found = app.services.get("webhook_credentials") or {}
+    return found.get(plugin) if isinstance(found, dict) else None
+
+
+def _metrics(app: App) -> WebhookMetrics:
+    """One for both plugins."""
+    found = app.services.get("webhook_metrics")
+    if not isinstance(found, WebhookMetrics):
+        found = app.services["webhook_metrics"] = WebhookMetrics(app.telemetry.registry)
+    return found
