@@ -5,24 +5,21 @@ Source: Extend the API with CustomResourceDefinitions, "Validation rules"; KEP-2
 
 from __future__ import annotations
 
+import base64
 import re
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from kybern.api import expressions
 from kybern.api.apiextensions import formats
-from kybern.api.expressions import ExpressionError
+from kybern.api.cel.escaping import escaped
+from kybern.api.cel.instants import shown as instant
+from kybern.api.cel.messages import HEAD
+from kybern.api.cel.program import ExpressionError, compiled
 from kybern.api.field import OMITTED, Errors, FieldError
 from kybern.api.types import Object
 
 RULES = "x-kubernetes-validations"
 _ABSENT = object()
-_RESERVED = frozenset(
-    ("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
-     "let", "loop", "package", "namespace", "return", "var", "void", "while")
-)  # fmt: skip
-_ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _UNITS = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
 }  # fmt: skip
@@ -36,16 +33,8 @@ def anywhere(schema: Object) -> bool:
 
 def check(schema: Object, obj: Object, old: Object | None, errors: Errors) -> None:
     """Complain of every rule that a whole object breaks. Rules about oldSelf need `old`."""
-    root = {**schema, "properties": {**(schema.get("properties") or {}), **_HEAD}}
+    root = {**schema, "properties": {**(schema.get("properties") or {}), **HEAD}}
     _walk(root, obj, _ABSENT if old is None else old, "", errors)
-
-
-_NAMES = {"name": {"type": "string"}, "generateName": {"type": "string"}}
-_HEAD = {
-    "apiVersion": {"type": "string"},
-    "kind": {"type": "string"},
-    "metadata": {"type": "object", "properties": _NAMES},
-}
 
 
 def _walk(schema: Object, value: Any, old: Any, path: str, errors: Errors) -> None:
@@ -86,10 +75,10 @@ def _key(schema: Object, item: Any) -> Any:
 def _evaluate(rule: Object, value: Any, shown: Any, old: Any, path: str, errors: Errors) -> None:
     variables = {"self": shown}
     try:
-        expression = expressions.compiled(rule["rule"])
+        expression = compiled(rule["rule"], types_of(rule))
         if "oldSelf" in expression.variables:
             if rule.get("optionalOldSelf"):
-                variables["oldSelf"] = expressions.optional(None if old is _ABSENT else old, old is not _ABSENT)
+                variables["oldSelf"] = [] if old is _ABSENT else [old]
             elif old is _ABSENT:
                 return
             else:
@@ -106,6 +95,11 @@ def _evaluate(rule: Object, value: Any, shown: Any, old: Any, path: str, errors:
     errors.append(FieldError(reason, here or "<nil>", bad, "" if reason == "FieldValueDuplicate" else detail))
 
 
+def types_of(rule: Object, kind: str = "dyn") -> dict[str, str]:
+    """The types of a rule's variables, `kind` that of self."""
+    return {"self": kind, "oldSelf": f"optional_type<{kind}>" if rule.get("optionalOldSelf") else kind}
+
+
 def _display(value: Any) -> Any:
     """What an error shows of a value: nothing of structures."""
     return OMITTED if isinstance(value, (dict, list)) else value
@@ -116,7 +110,7 @@ def _message(rule: Object, variables: dict[str, Any]) -> tuple[bool, str]:
     source = rule.get("messageExpression")
     if source:
         try:
-            text = expressions.compiled(source).evaluate(variables)
+            text = compiled(source, types_of(rule)).evaluate(variables)
         except ExpressionError:
             text = ""
         if isinstance(text, str) and text.strip() and "\n" not in text:
@@ -134,8 +128,9 @@ def to_cel(schema: Object, value: Any) -> Any:
         shown = {}
         for name, part in value.items():
             if name in properties:
-                if _NAME.fullmatch(name):
-                    shown[escaped(name)] = to_cel(properties[name], part)
+                inner = escaped(name)
+                if inner:
+                    shown[inner] = to_cel(properties[name], part)
             else:
                 shown[name] = to_cel(more if isinstance(more, dict) else {}, part)
         return shown
@@ -149,24 +144,15 @@ def to_cel(schema: Object, value: Any) -> Any:
     return value
 
 
-def escaped(name: str) -> str:
-    """A property's name as an identifier: `a-b` -> `a__dash__b`, `namespace` -> `__namespace__`."""
-    if name in _RESERVED:
-        return f"__{name}__"
-    for sign, word in _ESCAPES:
-        name = name.replace(sign, word) if sign == "__" or sign in name else name
-    return name
-
-
 def _text(form: str, value: str) -> Any:
     if form not in ("date", "date-time", "duration", "byte") or not formats.fits(form, value):
         return value
     if form == "date":
         day = date.fromisoformat(value)
-        return datetime.fromisoformat(f"{day.isoformat()}T00:00:00+00:00")
+        return instant(datetime.fromisoformat(f"{day.isoformat()}T00:00:00+00:00"))
     if form == "date-time":
-        return datetime.fromisoformat(value.upper())
-    return _duration(value) if form == "duration" else value.encode()
+        return instant(datetime.fromisoformat(value.upper()))
+    return instant(_duration(value)) if form == "duration" else base64.b64decode(value)
 
 
 def _duration(text: str) -> timedelta:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kybern.api import expressions
+from kybern.api.apiextensions import rules
+from kybern.api.cel.messages import Messages
+from kybern.api.cel.program import ExpressionError, compiled
 from kybern.api.field import Errors
 from kybern.api.types import Object
 
@@ -39,6 +41,8 @@ def check(schema: Object, path: str, errors: Errors) -> None:
             errors.forbidden(f"{path}.properties[metadata]", detail)
             break
     _check(schema, path, errors, root=True)
+    if not errors and rules.anywhere(schema):
+        _compile(schema, path, Messages(schema), errors)
 
 
 def _check(schema: Object, path: str, errors: Errors, *, root: bool = False) -> None:
@@ -147,19 +151,31 @@ def _check_pattern(schema: Object, path: str, errors: Errors) -> None:
 
 
 def _check_rule(rule: Object, path: str, errors: Errors) -> None:
-    for key in ("rule", "messageExpression"):
-        text = str(rule.get(key) or "")
-        if not text.strip():
-            if key == "rule":
-                errors.required(f"{path}.rule", "rule is not specified")
+    if not str(rule.get("rule") or "").strip():
+        errors.required(f"{path}.rule", "rule is not specified")
+    if "\n" in (rule.get("message") or ""):
+        errors.invalid(f"{path}.message", rule["message"], "message must not contain line breaks")
+
+
+def _compile(node: Object, path: str, messages: Messages, errors: Errors) -> None:
+    """Compile the rules of a node and of all below against their types."""
+    kind = messages.type_of(node)
+    for index, rule in enumerate(node.get(rules.RULES) or ()):
+        here = f"{path}.{rules.RULES}[{index}]"
+        if not kind:
+            errors.invalid(f"{here}.rule", rule["rule"], "rules are not supported where the type is not known")
             continue
-        try:
-            expressions.compiled(text)
-        except expressions.ExpressionError as error:
-            errors.invalid(f"{path}.{key}", text, f"compilation failed: {error}")
-    message = rule.get("message") or ""
-    if "\n" in message:
-        errors.invalid(f"{path}.message", message, "message must not contain line breaks")
+        for key, expects in (("rule", "bool"), ("messageExpression", "string")):
+            try:
+                if rule.get(key):
+                    compiled(rule[key], rules.types_of(rule, kind), messages, (expects,))
+            except ExpressionError as error:
+                errors.invalid(f"{here}.{key}", rule[key], str(error))
+    for name, child in (node.get("properties") or {}).items():
+        _compile(child, f"{path}.properties[{name}]", messages, errors)
+    for key in ("additionalProperties", "items"):
+        if isinstance(node.get(key), dict):
+            _compile(node[key], f"{path}.{key}", messages, errors)
 
 
 def _check_junctor(schema: Object, outer: Object, path: str, errors: Errors) -> None:

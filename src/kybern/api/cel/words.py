@@ -1,0 +1,45 @@
+"""What upstream says where the library says it in other words.
+
+Upstream's are cel-go's, those of the library cel-cpp's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_CODE = re.compile(r"^[A-Z_]+: ")
+_TAIL = re.compile(r" \[[A-Z_]+\]$")
+_STRUCT = re.compile(r"undefined field '([^']*)' not found in struct '[^']*'")
+_SELECT = re.compile(r"expression of type '([^']*)' cannot be the operand of a select operation")
+_MESSAGE = re.compile(r"\bschema\.T\d+\b")
+_COST = "operation cancelled: actual cost limit exceeded"
+
+_FAILURES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r'^Key not found in map : "?(.*?)"?$'), r"no such key: \1"),
+    (re.compile(r"^Index error: index=(-?\d+) size=\d+$"), r"index out of bounds: \1"),
+    (re.compile(r"^divide by zero$"), "division by zero"),
+    (re.compile(r"^(No matching overloads found|Applying SELECT|Invalid container|Index err).*$"), "no such overload"),
+    (re.compile(r'^No value with name "(.*)" found in Activation$'), r"no such attribute(s): \1"),
+    (re.compile(r"^cannot convert string to (\w+)$"), r"type conversion error from 'string' to '\1'"),
+    (re.compile(r"^String to (Timestamp|Duration) conversion failed$"),
+     lambda m: f"type conversion error from 'string' to 'google.protobuf.{m[1]}'"),
+    (re.compile(r"^.*Iteration budget exceeded.*$"), _COST),
+)  # fmt: skip
+
+
+def compilation(text: str) -> str:
+    """Why an expression is none: `ERROR: <input>:1:5: ...` and the place in it."""
+    text = _TAIL.sub("", _CODE.sub("", text))
+    text = _STRUCT.sub(r"undefined field '\1'", text)
+    text = _SELECT.sub(r"type '\1' does not support field selection", text)
+    return _MESSAGE.sub("object", text)
+
+
+def failure(text: str) -> str:
+    """Why an evaluation failed."""
+    text = _TAIL.sub("", _CODE.sub("", text))
+    for pattern, said in _FAILURES:
+        if pattern.match(text):
+            return pattern.sub(said, text)
+    return text

@@ -1,0 +1,253 @@
+"""The language as Kubernetes has it: its functions, types, errors, optionals, and questions to the authorizer."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from kybern.api.cel.functions.authorization import AUTHORIZER, Answer, Asked, Check
+from kybern.api.cel.instants import shown
+from kybern.api.cel.messages import Messages
+from kybern.api.cel.program import Bound, ExpressionError, compiled
+
+VARIABLES = {"self": "dyn", "authorizer": "Authorizer"}
+SELF = {"a": 1, "l": [1, 2], "m": {"x": 1, "y": 2}, "s": "abc", "n": None}
+
+
+def value(text: str, **more: Any) -> Any:
+    return compiled(text, VARIABLES).evaluate({"self": SELF, "authorizer": AUTHORIZER, **more})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "has(self.a) && !has(self.zz)",
+        "self.l.all(x, x > 0) && self.l.exists_one(x, x == 2)",
+        "[1, 2].isSorted()",
+        "self.l.map(x, x * 2) == [2, 4]",
+        "['a', 'b'].join('-') == 'a-b'",
+        "'a,b'.split(',').size() == 2",
+        "'abc'.indexOf('c') == 2 && [1, 2].indexOf(2) == 1",
+        "'Abc'.lowerAscii() == 'abc'",
+        "[1, 2].sum() == 3",
+        "[duration('1h'), duration('2m')].sum() == duration('62m')",
+        "['b', 'a'].max() == 'b'",
+        "[2, 1].min() == 1",
+        "'tacocat'.lastIndexOf('a', 3) == 1 && [1, 2, 1].lastIndexOf(1) == 2",
+        "'hello'.substring(1, 3) == 'el'",
+        "' x '.trim() == 'x'",
+        "'aaa'.replace('a', 'b', 2) == 'bba'",
+        "'abc'.charAt(3) == ''",
+        "'é'.upperAscii() == 'é'",
+        "'a,b,c'.split(',', 2) == ['a', 'b,c']",
+        "strings.quote('a\"b') == '\"a\\\\\"b\"'",
+        "'abc123'.find('[0-9]+') == '123'",
+        "'a1b2'.findAll('[0-9]') == ['1', '2']",
+        "'a1b2'.findAll('[0-9]', 1) == ['1']",
+        "'%s=%d %.2f %x %s %%'.format(['a', 1, 1.5, 255, [1, true, null]]) == 'a=1 1.50 ff [1, true, null] %'",
+        "quantity('1Gi').isGreaterThan(quantity('1000Mi'))",
+        "quantity('1Gi') == quantity('1024Mi')",
+        "quantity('500m').add(quantity('500m')).asInteger() == 1",
+        "isQuantity('1k') && !isQuantity('x')",
+        "quantity('1').sub(2).sign() == -1 && !quantity('1.5').isInteger()",
+        "quantity('50k').asApproximateFloat() == 50000.0",
+        "url('https://u@h:8/p?q=1').getHost() == 'h:8'",
+        "isURL('/x') && !isURL('x')",
+        "url('http://[::1]:8/').getPort() == '8'",
+        "url('https://h/p?q=1&q=2').getQuery()['q'] == ['1', '2']",
+        "url('http://[::1]/a%20b').getHostname() == '::1'",
+        "ip('::1').family() == 6 && string(ip('::1')) == '::1'",
+        "!isIP('::ffff:1.2.3.4') && !isIP('fe80::1%eth0')",
+        "ip.isCanonical('::1') && !ip.isCanonical('::01')",
+        "ip('8.8.8.8').isGlobalUnicast()",
+        "ip('224.0.0.1').isLinkLocalMulticast() && ip('fe80::1').isLinkLocalUnicast()",
+        "cidr('10.0.0.0/8').containsIP('10.1.2.3')",
+        "!isCIDR('10.0.0.0') && !isCIDR('10.0.0.0/08')",
+        "cidr('10.0.0.0/8').containsCIDR(cidr('10.1.0.0/16')) && cidr('10.0.0.1/8').masked() == cidr('10.0.0.0/8')",
+        "cidr('10.0.0.1/8').ip() == ip('10.0.0.1') && cidr('10.0.0.0/8').prefixLength() == 8",
+        "semver('1.2.3').isLessThan(semver('1.10.0')) && semver('1.0.0-a.2').compareTo(semver('1.0.0-a.10')) == -1",
+        "semver('v01.2', true) == semver('1.2.0') && !isSemver('v1.2') && semver('1.2.3+x') == semver('1.2.3')",
+        "format.dns1123Label().validate('A_').hasValue() && !format.dns1123Label().validate('a').hasValue()",
+        "format.named('uuid').hasValue() && !format.named('nope').hasValue()",
+        "jsonpatch.escapeKey('a/b~c') == 'a~1b~0c'",
+        "'x'.matches('^x$')",
+        "type(self.a) == int",
+        "self.a in [1, 3] ? true : false",
+        "sets.contains([1, 2], [1])",
+        "self.?zz.orValue(5) == 5 && self.?m.?x.value() == 1",
+        "self.?a.optMap(x, x + 1).orValue(0) == 2",
+        "[?self.?zz, 2] == [2]",
+        "self.m.all(k, v, v > 0) && self.l.exists(i, v, i == 1 && v == 2)",
+        "self.m.transformMap(k, v, v * 2) == {'x': 2, 'y': 4}",
+        "self.l.transformList(i, v, i + v) == [1, 3]",
+        "self.l.transformMapEntry(i, v, {string(v): i}) == {'1': 0, '2': 1}",
+        "1 < 1.5 && 2u > 1 && self.a < 1.5",
+        "self.n == null",
+        "timestamp('2021-01-01T00:00:00Z') < timestamp('2022-01-01T00:00:00Z')",
+        "has(self.zz.b) || true",
+        # A Gateway API rule's shape: a long sum must not be too deep.
+        " + ".join(f"(self.l.size() > {n} ? self.l[{n}] : 0)" for n in range(16)) + " == 3",
+    ],
+)
+def test_the_language(text: str) -> None:
+    assert value(text) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("foo", "ERROR: <input>:1:1: undeclared reference to 'foo' (in container '')\n | foo\n | ^"),
+        ("'a' + 1", "found no matching overload for '_+_' applied to '(string, int)'"),
+        ("['a'].sum()", "found no matching overload for 'sum' applied to "),
+        ("quantity('1').nope", "type 'kubernetes.Quantity' does not support field selection"),
+        ("authorizer.check('get')", "found no matching overload for 'check' applied to "),
+        ("self.", "ERROR: <input>:1:6: Syntax error"),
+        ("'a'.reverse()", "undeclared reference to 'reverse'"),
+    ],
+)
+def test_what_is_no_expression(text: str, said: str) -> None:
+    with pytest.raises(ExpressionError, match=r"^compilation failed: ERROR: <input>:1:") as failed:
+        compiled(text, VARIABLES)
+    assert said in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("self.nope", "no such key: nope"),
+        ("1 / 0 > 0", "division by zero"),
+        ("[1][3]", "index out of bounds: 3"),
+        ("self.m > 1", "no such overload"),
+        ("int(self.s)", "type conversion error from 'string' to 'int'"),
+        ("url('a b').getHost()", 'URL parse error during conversion from string: parse "a b": invalid URI for request'),
+        ("[][0].min()", "index out of bounds: 0"),
+        ("self.l.filter(x, x > 9).min()", "min called on empty list"),
+        ("authorizer.path(' ')", "path must not be empty"),
+        ("'a'.charAt(5)", "index out of range: 5"),
+    ],
+)
+def test_what_fails(text: str, said: str) -> None:
+    with pytest.raises(ExpressionError) as failed:
+        value(text)
+    assert str(failed.value) == said
+
+
+def test_a_value_must_be_of_the_type_that_is_expected() -> None:
+    with pytest.raises(ExpressionError, match=r"^must evaluate to bool$"):
+        compiled("1 + 1", VARIABLES, expects=("bool",))
+    assert compiled("self.a", VARIABLES, expects=("bool",)).result == "dyn"
+
+
+def test_what_a_program_names() -> None:
+    program = compiled("self.a > 1 && self.l.all(x, x > 0)", VARIABLES)
+    assert program.variables >= {"self", "x"}
+    assert {("self", "a"), ("self", "l")} <= program.members
+
+
+def test_optional_variables_are_lists_of_one_or_none() -> None:
+    program = compiled("old.orValue(5) + [old].map(o, o.orValue(1))[0]", {"old": "optional_type<dyn>"})
+    assert program.evaluate({"old": []}) == 6
+    assert program.evaluate({"old": [7]}) == 14
+
+
+def test_times_and_durations_are_values() -> None:
+    late = compiled("t > timestamp('2020-01-01T00:00:00Z') && d == duration('3s')", {"t": "timestamp", "d": "duration"})
+    moment = shown(datetime(2021, 1, 1, tzinfo=UTC))
+    assert late.evaluate({"t": moment, "d": shown(timedelta(seconds=3))}) is True
+
+
+def test_values_are_bound_once_for_many_programs() -> None:
+    bound = Bound({"self": SELF})
+    assert [compiled(text, VARIABLES).evaluate(bound) for text in ("self.a", "self.s")] == [1, "abc"]
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "spec": {
+            "type": "object",
+            "properties": {
+                "foo_bar": {"type": "string"},
+                "fooBar": {"type": "number"},
+                "a-b": {"type": "integer"},
+                "namespace": {"type": "string"},
+                "either": {"x-kubernetes-int-or-string": True},
+                "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+                "LabelsEntry": {"type": "string"},
+                "when": {"type": "string", "format": "date-time"},
+                "ports": {"type": "array", "items": {"type": "object", "properties": {"port": {"type": "integer"}}}},
+                "deep": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
+                "null": {"type": "integer", "nullable": True},
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("self.spec.foo_bar == 'a' && self.spec.fooBar > 1", ""),
+        ("self.spec.a__dash__b > 1", ""),
+        ("self.spec.__namespace__ == 'x'", ""),
+        ("self.spec.either == 1 || self.spec.either == 'a'", ""),
+        ("self.spec.ports.all(p, p.port > 0)", ""),
+        ("self.metadata.name.startsWith('a')", ""),
+        ("self.spec.labels['a'] == self.spec.LabelsEntry", ""),
+        ("self.spec.deep[0][0] == 'a'", ""),
+        ("self.spec.when > timestamp('2020-01-01T00:00:00Z')", ""),
+        ("self.spec.__null__ == null", ""),
+        ("self.spec.nope == 1", "ERROR: <input>:1:10: undefined field 'nope'"),
+        ("self.spec.ports.all(p, p.prot == 1)", "undefined field 'prot'"),
+        ("self.spec.free.x == 1", "undefined field 'x'"),
+        ("self.spec.foo_bar > 1", "found no matching overload for '_>_' applied to '(string, int)'"),
+        ("self.metadata.labels == {}", "undefined field 'labels'"),
+        ("self.spec == 1", "found no matching overload for '_==_' applied to '(object, int)'"),
+    ],
+)
+def test_expressions_are_checked_against_a_schema(text: str, said: str) -> None:
+    messages = Messages(SCHEMA)
+    try:
+        assert compiled(text, {"self": messages.root}, messages).result == "bool"
+    except ExpressionError as error:
+        assert said
+        assert said in str(error)
+    else:
+        assert not said
+
+
+async def _ask(check: Check) -> Answer:
+    await asyncio.sleep(0)
+    return Answer(check.verb == "get" and check.namespace == "a", f"{check.resource}/{check.subresource}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("authorizer.group('').resource('pods').namespace('a').check('get').allowed()", True),
+        ("authorizer.group('').resource('pods').namespace('b').check('get').allowed()", False),
+        ("authorizer.group('apps').resource('x').subresource('y').namespace('a').check('get').reason()", "x/y"),
+        ("[authorizer].all(a, !a.path('/healthz').check('get').allowed())", True),
+        ("false && authorizer.group('').resource('pods').check('get').allowed()", False),
+        ("authorizer.serviceAccount('n', 's').group('').resource('p').namespace('a').check('get').errored()", False),
+    ],
+)
+async def test_questions_to_the_authorizer(text: str, expected: Any) -> None:
+    program, asked = compiled(text, VARIABLES), Asked()
+    assert await program.evaluate_asking({"authorizer": AUTHORIZER}, _ask, asked) == expected
+    assert len(asked.answers) <= 1
+
+
+async def test_a_question_is_asked_once() -> None:
+    seen: list[Check] = []
+
+    async def ask(check: Check) -> Answer:
+        seen.append(check)
+        return Answer(True)
+
+    asked, question = Asked(), "authorizer.group('').resource('pods').name('x').check('get').allowed()"
+    for text in (question, f"{question} && {question}"):
+        assert await compiled(text, VARIABLES).evaluate_asking({"authorizer": AUTHORIZER}, ask, asked)
+    assert seen == [Check("get", resource="pods", name="x")]
