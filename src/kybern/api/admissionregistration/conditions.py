@@ -5,19 +5,21 @@ Source: API reference, MatchCondition v1 admissionregistration.k8s.io.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from kybern.api import expressions, names
+from kybern.api import names
+from kybern.api.admissionregistration import variables
+from kybern.api.cel.program import ExpressionError, compiled
 from kybern.api.field import Errors
 from kybern.api.types import Object
 
 MAX = 64
-VARIABLES = frozenset(("authorizer", "object", "oldObject", "request"))
-"""What a webhook's conditions may use."""
 
 
-def validate(conditions: Sequence[Object], path: str, errors: Errors, known: Iterable[str] = VARIABLES) -> None:
-    """Their names and expressions."""
+def validate(
+    conditions: Sequence[Object], path: str, errors: Errors, known: Mapping[str, str] = variables.CONDITION
+) -> None:
+    """Their names and expressions, which may use the variables `known`, name -> type."""
     if len(conditions) > MAX:
         errors.too_many(path, len(conditions), MAX)
     seen: set[str] = set()
@@ -26,7 +28,7 @@ def validate(conditions: Sequence[Object], path: str, errors: Errors, known: Ite
         text, name = (condition.get("expression") or "").strip(), condition.get("name") or ""
         if not text:
             errors.required(f"{where}.expression")
-        elif problem := uncompilable(text, known):
+        elif problem := uncompilable(text, known, ("bool",)):
             errors.invalid(f"{where}.expression", text, problem)
         if not name:
             errors.required(f"{where}.name")
@@ -38,13 +40,11 @@ def validate(conditions: Sequence[Object], path: str, errors: Errors, known: Ite
         seen.add(name)
 
 
-def uncompilable(text: str, known: Iterable[str] = VARIABLES) -> str:
-    """Why an expression can't be compiled; "" if it can."""
+def uncompilable(text: str, known: Mapping[str, str], expects: Collection[str]) -> str:
+    """Why an expression over the variables `known` can't be compiled, or is of none of the types; "" if it can."""
+    messages, types = variables.checked()
     try:
-        used = expressions.compiled(text).variables
-    except expressions.ExpressionError as error:
-        return f"compilation failed: {error}"
-    unknown = sorted(used - set(known))
-    if unknown:
-        return f"compilation failed: undeclared reference to '{unknown[0]}' (in container '')"
+        compiled(text, {**known, **{name: kind for name, kind in types.items() if name in known}}, messages, expects)
+    except ExpressionError as error:
+        return str(error)
     return ""

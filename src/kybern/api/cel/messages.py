@@ -30,11 +30,11 @@ def properties_of(schema: Object) -> Object:
 
 
 class Messages:
-    """The messages of a structural schema, whose root is a whole resource."""
+    """The messages of a structural schema; `whole`: its root is a whole resource."""
 
-    def __init__(self, schema: Object) -> None:
+    def __init__(self, schema: Object, *, whole: bool = True) -> None:
         self._types: dict[int, str] = {}
-        self._schema = {**schema, EMBEDDED: True}
+        self._schema = {**schema, EMBEDDED: True} if whole else schema
         self._made: list[DescriptorProto] = []
         self.root = self._types[id(schema)] = self._typed(self._schema)
         """The type of the root."""

@@ -39,7 +39,7 @@ class ExpressionError(Exception):
 class Program:
     """A compiled expression. `compiled` makes them."""
 
-    __slots__ = ("_run", "members", "result", "text", "tree", "variables")
+    __slots__ = ("_run", "members", "result", "roots", "text", "tree", "variables")
 
     def __init__(self, text: str, checked: cel.Expression, optionals: frozenset[str]) -> None:
         self.text = text
@@ -49,6 +49,8 @@ class Program:
         names = [node for node in self.tree.root.walk() if node.kind in (IDENT, SELECT)]
         self.variables = frozenset(node.name for node in names if node.kind == IDENT)
         """The names it uses."""
+        self.roots = frozenset(name.partition(".")[0] for name in self.variables)
+        """Their parts before the first dot."""
         self.members = frozenset(
             (node.parts[0].name, node.name) for node in names if node.kind == SELECT and node.parts[0].kind == IDENT
         )

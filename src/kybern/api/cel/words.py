@@ -12,6 +12,9 @@ _CODE = re.compile(r"^[A-Z_]+: ")
 _TAIL = re.compile(r" \[[A-Z_]+\]$")
 _STRUCT = re.compile(r"undefined field '([^']*)' not found in struct '[^']*'")
 _SELECT = re.compile(r"expression of type '([^']*)' cannot be the operand of a select operation")
+_UNDECLARED = re.compile(
+    r"<input>:(\d+):(\d+): undeclared reference to '(\w+)((?:\.\w+)*)\.\w+'( \(in container ''\)\n \| .*\n \| )\.*\^"
+)
 _MESSAGE = re.compile(r"\bschema\.T\d+\b")
 _COST = "operation cancelled: actual cost limit exceeded"
 
@@ -32,8 +35,16 @@ def compilation(text: str) -> str:
     """Why an expression is none: `ERROR: <input>:1:5: ...` and the place in it."""
     text = _TAIL.sub("", _CODE.sub("", text))
     text = _STRUCT.sub(r"undefined field '\1'", text)
+    text = _UNDECLARED.sub(_at_root, text)
     text = _SELECT.sub(r"type '\1' does not support field selection", text)
     return _MESSAGE.sub("object", text)
+
+
+def _at_root(match: re.Match[str]) -> str:
+    """`params.x`, both unknown: upstream misses `params`, and points at it."""
+    line, column, root, middle, tail = match.groups()
+    start = max(1, int(column) - len(root + middle))
+    return f"<input>:{line}:{start}: undeclared reference to '{root}'{tail}{'.' * (start - 1)}^"
 
 
 def failure(text: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import ClassVar, NamedTuple
 
-from kybern.api import expressions
+from kybern.api.cel.program import ExpressionError
 from kybern.api.errors import APIError, BadRequest, InternalError, NotFound
 from kybern.api.types import Object
+from kybern.apiserver.admission import expressions
 from kybern.apiserver.admission.base import CONNECT, CREATE, DELETE, UPDATE, Attributes, Plugin
 from kybern.apiserver.admission.metrics import WebhookMetrics
 from kybern.apiserver.app import App
@@ -57,7 +58,7 @@ class WebhookPlugin(Plugin):
     operations = frozenset((CONNECT, CREATE, DELETE, UPDATE))
 
     def __init__(self, app: App) -> None:
-        self._registry = app.registry
+        self._app, self._registry = app, app.registry
         self._namespaces = app.registry.lister("", "namespaces")
         lister = app.registry.lister(_GROUP, self.configurations)
         self.configured = Configured(lister, app.registry.scheme, lambda: self.reconsider())
@@ -86,7 +87,7 @@ class WebhookPlugin(Plugin):
         obj, old = await views.shown(a, a.object, target), await views.shown(a, a.old, target)
         uid = new_uid()
         asked = review.request(a, uid, views.kind_of(a, target), target.named, obj, old)
-        if webhook.conditions and not self._holds(webhook, a, asked):
+        if webhook.conditions and not await self._holds(webhook, a, asked):
             return None
         return Calling(webhook, target, uid, asked)
 
@@ -106,22 +107,17 @@ class WebhookPlugin(Plugin):
             namespace = await self._registry.get(resource, "", name)
         return selector.matches(namespace["metadata"].get("labels"))
 
-    def _holds(self, webhook: Webhook, a: Attributes, asked: Object) -> bool:
+    async def _holds(self, webhook: Webhook, a: Attributes, asked: Object) -> bool:
         """Whether all conditions do. One that doesn't outweighs others that can't be evaluated. Raises Forbidden."""
-        problems = []
-        variables = {"object": asked["object"], "oldObject": asked["oldObject"], "request": asked}
-        for text in webhook.conditions:
-            try:
-                if expressions.compiled(text).evaluate(variables) is not True:
-                    self.metrics.excluded(webhook.name, self.step, a.operation)
-                    return False
-            except expressions.ExpressionError as error:
-                problems.append(f"expression '{text}' resulted in error: {error}")
-        if not problems:
-            return True
-        if webhook.ignores_failure:
-            return False
-        raise a.forbidden(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
+        try:
+            if await expressions.unmet(webhook.conditions, expressions.Write(self._app, a, asked)):
+                self.metrics.excluded(webhook.name, self.step, a.operation)
+                return False
+        except ExpressionError as error:
+            if webhook.ignores_failure:
+                return False
+            raise a.forbidden(str(error)) from None
+        return True
 
     async def ask(self, call: Calling, a: Attributes) -> review.Verdict:
         """Have it decide, count that, and pass on its annotations and warnings. Raises Failed; APIError where it
