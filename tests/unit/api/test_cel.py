@@ -100,6 +100,10 @@ def test_the_language(text: str) -> None:
         ("foo", "ERROR: <input>:1:1: undeclared reference to 'foo' (in container '')\n | foo\n | ^"),
         ("'a' + 1", "found no matching overload for '_+_' applied to '(string, int)'"),
         ("['a'].sum()", "found no matching overload for 'sum' applied to "),
+        (
+            "1 == foo.bar.baz",
+            "<input>:1:6: undeclared reference to 'foo' (in container '')\n | 1 == foo.bar.baz\n | .....^",
+        ),
         ("quantity('1').nope", "type 'kubernetes.Quantity' does not support field selection"),
         ("authorizer.check('get')", "found no matching overload for 'check' applied to "),
         ("self.", "ERROR: <input>:1:6: Syntax error"),

@@ -83,8 +83,8 @@ def test_defaults() -> None:
         ),
         (
             {"matchConditions": [{"name": "x", "expression": "params.x"}]},
-            "matchConditions[0].expression: Invalid value: \"params.x\": compilation failed: undeclared reference to "
-            "'params' (in container '')",
+            "matchConditions[0].expression: Invalid value: \"params.x\": compilation failed: ERROR: <input>:1:1: "
+            "undeclared reference to 'params' (in container '')\n | params.x\n | ^",
         ),
         ({"reinvocationPolicy": "Twice"}, 'reinvocationPolicy: Unsupported value: "Twice"'),
     ],
