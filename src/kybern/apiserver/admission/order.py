@@ -16,6 +16,7 @@ from kybern.apiserver.admission.limitranger import LimitRanger
 from kybern.apiserver.admission.mutatingwebhook import MutatingAdmissionWebhook
 from kybern.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kybern.apiserver.admission.noderestriction import NodeRestriction
+from kybern.apiserver.admission.podsecurity.plugin import PodSecurity
 from kybern.apiserver.admission.priority import Priority
 from kybern.apiserver.admission.resourcequota import ResourceQuota
 from kybern.apiserver.admission.rolebindings import RoleEscalation
@@ -31,6 +32,7 @@ ORDER: tuple[Callable[[App], Plugin], ...] = (
     ServiceAccount,
     NodeRestriction,
     TaintNodesByCondition,
+    PodSecurity,
     Priority,
     DefaultTolerationSeconds,
     CertificateApproval,
