@@ -14,6 +14,7 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import bootstrap_rbac
 from kybern.apiserver.app import App
+from kybern.apiserver.services.addresses import ip_address
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,11 @@ class Bootstrap:
             await self._create(resource, obj)
 
     async def _service(self) -> None:
-        await self._ensure("", "services", [service(self._service_addresses, self._port)], None)
+        wanted = service(self._service_addresses, self._port)
+        if self._registry.lister("", "services").get("default", SERVICE) is None:
+            address = ip_address(wanted["spec"]["clusterIP"], wanted)
+            await self._ensure("networking.k8s.io", "ipaddresses", [address], None)
+        await self._ensure("", "services", [wanted], None)
         # Where there are several servers, presence.py has the endpoints follow who is there.
         mends = [replace("subsets"), replace("endpoints", "ports", "addressType")] if self._alone else [None, None]
         await self._ensure("", "endpoints", [endpoints([self._address], self._port)], mends[0])

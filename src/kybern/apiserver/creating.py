@@ -9,7 +9,7 @@ Used by create, by update and apply where the object doesn't exist, and by verbs
 from __future__ import annotations
 
 from kybern.api import managedfields, meta
-from kybern.api.errors import AlreadyExists, BadRequest, Invalid
+from kybern.api.errors import AlreadyExists, APIError, BadRequest, Invalid
 from kybern.api.field import Errors
 from kybern.api.resource import Preparation, Resource
 from kybern.api.types import Object
@@ -19,7 +19,7 @@ from kybern.apiserver.options import WriteOptions
 from kybern.apiserver.registry import already_exists
 from kybern.apiserver.request import Request
 from kybern.apiserver.types import stored_type
-from kybern.store.base import Entry
+from kybern.store.base import Entry, TooLarge
 
 NAME_ATTEMPTS = 8
 
@@ -44,19 +44,15 @@ async def create(
     if not applied:
         _track(request, resource, stored, options)
     hooks = app.registry.hooks.get((resource.group, resource.plural))
-    if hooks is not None:
-        await hooks.before_create(stored, options.dry_run)
+    claim = await hooks.before_create(stored, options.dry_run) if hooks is not None else None
     try:
         if options.dry_run:
             return await _pretend(app, resource, stored)
         return await _insert(app, resource, stored, str(generated or ""))
-    except BaseException:
-        if hooks is not None:
-            hooks.rollback(stored)
+    except (APIError, TooLarge):
+        if claim is not None:
+            await claim.undo()
         raise
-    finally:
-        if options.dry_run and hooks is not None:
-            hooks.rollback(stored)
 
 
 async def admitted(app: App, request: Request, resource: Resource, stored: Object, options: WriteOptions) -> Object:

@@ -51,7 +51,7 @@ async def delete(
             continue
         hooks = registry.hooks.get((resource.group, resource.plural))
         if hooks is not None:
-            hooks.after_delete(obj)
+            await hooks.after_delete(obj)
         obj["metadata"]["resourceVersion"] = str(entry.mod_revision)
         return Deleted(obj, True)
     raise Conflict.stale(resource.plural, resource.group, name)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
-from kybern.apiserver.allocators import ServiceAllocator
 from kybern.apiserver.app import App, Authorizer
 from kybern.apiserver.authn.assembly import Authentication, AuthnOptions
 from kybern.apiserver.authz.base import AlwaysAllow, AlwaysDeny, Masters
@@ -28,6 +27,7 @@ from kybern.apiserver.discovery import Discovery
 from kybern.apiserver.openapi import OpenAPI
 from kybern.apiserver.presence import Presence
 from kybern.apiserver.request import JSON, Request, Response, json_response
+from kybern.apiserver.services.running import Services
 from kybern.apiserver.tokens import (
     KeySet,
     PublicKey,
@@ -76,7 +76,7 @@ class Gates:
     def __init__(self, app: App, options: GateOptions) -> None:
         self.app = app
         self.options = options
-        self._networks, self._ports = service_networks(options), node_ports(options)
+        self._services = Services(app.registry, service_networks(options), node_ports(options))
         self.keys, self.issuer = _keys(options)
         self.authentication = Authentication(
             app, options.authentication, self.keys, options.service_account_issuers, self._audiences()
@@ -101,14 +101,10 @@ class Gates:
 
     async def start(self) -> None:
         """Make the objects every cluster has and begin to serve custom kinds. Raises StoreUnavailable."""
-        registry = self.app.registry
-        services = registry.scheme.resource("", "services")
-        if services is not None:
-            await registry.started(services)
-            allocator = ServiceAllocator(registry.lister("", "services"), self._networks, self._ports)
-            registry.hooks[("", "services")] = allocator
+        await self._services.start()
         await self.app.admission.start()
         await self.bootstrap.run()
+        await self._services.keep()
         await self._trust.start()
         if self._presence:
             await self._presence.start()
@@ -118,6 +114,7 @@ class Gates:
     async def stop(self) -> None:
         """End what start began."""
         self.app.admission.close()
+        await self._services.stop()
         await self._trust.stop()
         if self._presence:
             await self._presence.stop()

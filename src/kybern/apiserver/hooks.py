@@ -7,25 +7,30 @@ from typing import Protocol
 from kybern.api.types import Object
 
 
+class Claim(Protocol):
+    """What a write was given. One of the two is called, or neither, where nobody knows whether it was stored. A dry
+    run is given nothing."""
+
+    async def keep(self) -> None:
+        """The write is stored: take back what the old object had and the new one hasn't."""
+        ...
+
+    async def undo(self) -> None:
+        """The write was refused: take back what it was given."""
+        ...
+
+
 class Hooks(Protocol):
     """Called by the verbs after admission; registry.hooks has them by (group, plural)."""
 
-    async def before_create(self, obj: Object, dry_run: bool) -> None:
+    async def before_create(self, obj: Object, dry_run: bool) -> Claim:
         """Fill in what the server gives. Raises APIError; then nothing is held."""
         ...
 
-    async def before_update(self, obj: Object, old: Object, dry_run: bool) -> None:
+    async def before_update(self, obj: Object, old: Object, dry_run: bool) -> Claim:
         """The same for an update."""
         ...
 
-    def after_update(self, obj: Object, old: Object) -> None:
-        """The update is stored."""
-        ...
-
-    def after_delete(self, obj: Object) -> None:
-        """The object is gone."""
-        ...
-
-    def rollback(self, obj: Object) -> None:
-        """The write failed, or was a dry run: take back what `before_*` gave and isn't stored."""
+    async def after_delete(self, obj: Object) -> None:
+        """The object is gone: take back what it had."""
         ...

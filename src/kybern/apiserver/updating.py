@@ -24,7 +24,7 @@ from kybern.apiserver.options import WriteOptions
 from kybern.apiserver.request import Request
 from kybern.apiserver.types import stored_type
 from kybern.apiserver.watch_cache import Item
-from kybern.store.base import Entry, Mismatch
+from kybern.store.base import Entry, Mismatch, TooLarge
 
 ATTEMPTS = 10
 
@@ -171,25 +171,20 @@ class Update:
         hooks = None if self.subresource else registry.hooks.get((resource.group, resource.plural))
         if stored == old and (self.options.dry_run or await registry.settled(item.key)):
             return Entry(item.key, item.value, 0, item.revision)
-        if hooks is not None:
-            await hooks.before_update(stored, old, self.options.dry_run)
-        try:
-            if self.options.dry_run:
-                entry = pretended(resource, stored, item.revision)
-            elif is_due(resource, stored):
-                entry = await registry.remove(resource, item)
-                if hooks is not None:
-                    hooks.after_delete(old)
-                return pretended(resource, stored, entry.mod_revision)
-            else:
-                entry = await registry.replace(resource, item, stored)
-        except BaseException:
+        if is_due(resource, stored) and not self.options.dry_run:
+            entry = await registry.remove(resource, item)
             if hooks is not None:
-                hooks.rollback(stored)
+                await hooks.after_delete(old)
+            return pretended(resource, stored, entry.mod_revision)
+        claim = await hooks.before_update(stored, old, self.options.dry_run) if hooks is not None else None
+        if self.options.dry_run:
+            return pretended(resource, stored, item.revision)
+        try:
+            entry = await registry.replace(resource, item, stored)
+        except (Mismatch, TooLarge):
+            if claim is not None:
+                await claim.undo()
             raise
-        if hooks is not None:
-            if self.options.dry_run:
-                hooks.rollback(stored)
-            else:
-                hooks.after_update(stored, old)
+        if claim is not None:
+            await claim.keep()
         return entry
