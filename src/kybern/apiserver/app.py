@@ -18,6 +18,8 @@ from kybern.apiserver.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from kybern.apiserver.audit import Audit
+    from kybern.apiserver.flowcontrol.control import FlowControl
+    from kybern.apiserver.flowcontrol.inflight import Inflight
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +71,10 @@ class App:
         """Exact paths, and prefixes where the key ends in `/*`; of several prefixes the longest wins."""
         self.checks: dict[str, Callable[[], str]] = {}
         """Health checks: name -> "" if well, else what is wrong."""
-        self.limits = {False: 0, True: 0}
-        """How many requests are served at a time: writes (True) and others (False); 0 is no limit."""
+        self.flows: FlowControl | Inflight | None = None
+        """What limits how many requests are served at a time."""
         self.running = {False: 0, True: 0}
+        """Requests being served: writes (True) and others (False)."""
         self.telemetry = Telemetry(self)
         self.audit: Audit | None = None
         self.services: dict[str, Any] = {}

@@ -33,7 +33,8 @@ from kybern.apiserver.audit_policy import (
     Verdict,
 )
 from kybern.apiserver.chain import LONG_RUNNING
-from kybern.apiserver.request import Request, Response, Sink, Stream, Upgrade, UserInfo
+from kybern.apiserver.following import followed
+from kybern.apiserver.request import Request, Response, Stream, Upgrade, UserInfo
 from kybern.process.clock import clock, new_uid
 
 VERSION = "audit.k8s.io/v1"
@@ -119,7 +120,8 @@ class Trail:
             return response
         info, body = self._request.info, response.body
         status = _status(response)
-        if info.verb == "watch" or info.subresource in LONG_RUNNING:
+        long_running = info.verb == "watch" or info.subresource in LONG_RUNNING
+        if long_running:
             self._emit(STARTED, status, objects=True)
 
         def complete(content: bytes = b"") -> None:
@@ -127,17 +129,14 @@ class Trail:
                 self._over = True
                 self._emit(COMPLETE, status, objects=True, answer=(content, _content_type(response)))
 
-        if isinstance(response, Stream):
-            return _Followed(response, complete)
-        if isinstance(response, Upgrade):
-            return Upgrade(_until_end(response.handler, complete), response.headers, response.status)
-        if isinstance(body, bytes):
+        if isinstance(body, bytes) and not isinstance(response, Stream | Upgrade):
             complete(body)
         elif self._request.method == "HEAD":
             complete()
+        elif self._verdict.level == REQUEST_RESPONSE and not long_running and not isinstance(body, bytes):
+            response.body = _kept(body, complete)
         else:
-            keeps = self._verdict.level == REQUEST_RESPONSE and info.subresource not in LONG_RUNNING
-            response.body = _counted(body, complete, keeps)
+            return followed(response, complete)
         return response
 
     # Events.
@@ -295,63 +294,12 @@ def _status(response: Response) -> Object:
     return {"metadata": {}, "code": response.status}
 
 
-async def _counted(body: AsyncIterator[bytes], complete: Callable[[bytes], None], keeps: bool) -> AsyncIterator[bytes]:
-    """The same pieces; `complete` gets them together at the end, if anybody wants them."""
+async def _kept(body: AsyncIterator[bytes], complete: Callable[[bytes], None]) -> AsyncIterator[bytes]:
+    """The same pieces; `complete` gets them together at the end."""
     pieces: list[bytes] = []
     try:
         async for piece in body:
-            if keeps:
-                pieces.append(piece)
+            pieces.append(piece)
             yield piece
     finally:
         complete(b"".join(pieces))
-
-
-def _until_end(handler: Callable[[Any, Any], Any], complete: Callable[[], None]) -> Callable[[Any, Any], Any]:
-    async def serve(reader: Any, writer: Any) -> None:
-        try:
-            await handler(reader, writer)
-        finally:
-            complete()
-
-    return serve
-
-
-class _Finishing:
-    """A sink that also tells of the end."""
-
-    __slots__ = ("_complete", "_sink", "write")
-
-    def __init__(self, sink: Sink, complete: Callable[[], None]) -> None:
-        self._sink, self._complete = sink, complete
-        self.write = sink.write
-
-    @property
-    def congested(self) -> bool:
-        return self._sink.congested
-
-    def finish(self) -> None:
-        self._complete()
-        self._sink.finish()
-
-
-class _Followed(Stream):
-    """A stream whose end is told of."""
-
-    __slots__ = ("_complete", "_stream")
-
-    def __init__(self, stream: Stream, complete: Callable[[], None]) -> None:
-        super().__init__()
-        self.headers = stream.headers
-        self.status = stream.status
-        self._stream, self._complete = stream, complete
-
-    def start(self, sink: Sink) -> None:
-        self._stream.start(_Finishing(sink, self._complete))
-
-    def resumed(self) -> None:
-        self._stream.resumed()
-
-    def closed(self) -> None:
-        self._stream.closed()
-        self._complete()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from kybern.api.errors import AlreadyExists, NotFound
 from kybern.api.resource import Resource
 from kybern.api.types import Object
-from kybern.apiserver import bootstrap_rbac
+from kybern.apiserver import bootstrap_flowcontrol, bootstrap_rbac
 from kybern.apiserver.app import App
 from kybern.apiserver.services.addresses import ip_address
 
@@ -48,8 +48,13 @@ class Bootstrap:
             self._ensure("scheduling.k8s.io", "priorityclasses", priority_classes(), None),
             self._service(),
             bootstrap_rbac.ensure(self._ensure),
+            self.maintain(),
         )
         self._done = True
+
+    async def maintain(self) -> None:
+        """See that flow schemas and priority levels are as they should be; called now and then."""
+        await bootstrap_flowcontrol.ensure(self._ensure)
 
     async def _ensure(self, group: str, plural: str, wanted: Iterable[Object], mend: Mend | None) -> None:
         """Create what is missing, all at once so that the writes share commits; mend what is there."""

@@ -1,10 +1,10 @@
 """The way of a request, in order.
 
     request info     info.parse: which resource, which verb
-    audit            its end, whatever that is, is written down
-    limits           how many are served at a time
-    authentication   the first authenticator that knows the credential; else anonymous; from here it is audited
+    authentication   the first authenticator that knows the credential; else anonymous
+    audit            from here on it is written down, to its end, whatever that is
     impersonation    Impersonate-* headers, if the user may
+    flow control     how many are served at a time, and who has to wait (flowcontrol/)
     authorization    the first authorizer with an opinion
     verb             dispatch.py; admission is part of the verbs that write
 
@@ -15,20 +15,22 @@ from __future__ import annotations
 
 import logging
 
-from kybern.api.errors import APIError, InternalError, ServiceUnavailable, TooManyRequests, Unauthorized, Unclassified
+from kybern.api.errors import APIError, InternalError, ServiceUnavailable, Unauthorized, Unclassified
 from kybern.apiserver import auth_metrics, dispatch, info
 from kybern.apiserver.answers import refused
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
 from kybern.apiserver.authz.base import decide, forbidden
 from kybern.apiserver.compression import THRESHOLD, compressed
-from kybern.apiserver.request import ANONYMOUS, Request, Response, UserInfo, status_response
+from kybern.apiserver.flowcontrol.inflight import READS, TooMany
+from kybern.apiserver.following import followed
+from kybern.apiserver.request import ANONYMOUS, Request, Response, Stream, UserInfo, status_response
 from kybern.process.clock import monotonic, new_uid
 from kybern.store.base import StoreUnavailable, TooLarge, Untransformable
 
 LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
-"""Subresources that take as long as they take: not counted as requests in flight, like watches."""
-TOO_MANY = "Too many requests, please try again later."
+"""Subresources that take as long as they take: flow control is not for them."""
+TOO_MANY = b"Too many requests, please try again later.\n"
 
 log = logging.getLogger(__name__)
 
@@ -36,30 +38,14 @@ log = logging.getLogger(__name__)
 async def serve(app: App, request: Request) -> Response:
     """Answer; never raises but for cancellation."""
     began = monotonic()
-    asked = request.info = info.parse(request)
-    response = await _limited(app, request)
+    request.info = info.parse(request)
+    response = await _answer(app, request)
     if request.trail is not None:
         response = request.trail.answered(response)
-    if (type(response.body) is not bytes or len(response.body) > THRESHOLD) and asked.subresource not in LONG_RUNNING:
+    large = type(response.body) is not bytes or len(response.body) > THRESHOLD
+    if large and request.info.subresource not in LONG_RUNNING:
         response = compressed(request, response)
-    # Paths of nothing would make label values without end.
-    if request.resource is not None and not (asked.subresource and response.status == 404):
-        app.telemetry.count(asked, response.status, monotonic() - began)
-    return response
-
-
-async def _limited(app: App, request: Request) -> Response:
-    asked = request.info
-    if asked.verb == "watch" or asked.subresource in LONG_RUNNING:
-        return await _answer(app, request)
-    writes = request.method not in ("GET", "HEAD")
-    if app.running[writes] >= app.limits[writes] > 0:
-        return status_response(TooManyRequests(TOO_MANY, details={"retryAfterSeconds": 1}))
-    app.running[writes] += 1
-    try:
-        return await _answer(app, request)
-    finally:
-        app.running[writes] -= 1
+    return app.telemetry.answered(request, response, began)
 
 
 async def _answer(app: App, request: Request) -> Response:
@@ -70,16 +56,17 @@ async def _answer(app: App, request: Request) -> Response:
             await impersonation.impersonate(app, request)
             if trail is not None:
                 trail.impersonated(request.user)
-        decision = await decide(app, request.user, request.info)
-        if trail is not None:
-            trail.decided(decision)
-        if not decision.allowed:
-            raise forbidden(request.user, request.info, decision.reason)
-        response = await dispatch.dispatch(app, request)
+        if app.flows is None or request.info.subresource in LONG_RUNNING:
+            response = await _permitted(app, request)
+        else:
+            response = await _in_turn(app, request)
     except APIError as error:
         response = refused(request, error)
         if app.audit is not None and isinstance(error, Unauthorized) and request.trail is None:
             app.audit.unauthenticated(request)
+    except TooMany as error:
+        after = ("retry-after", str(error.after))
+        response = Response(429, TOO_MANY, "text/plain; charset=utf-8", [after, ("x-content-type-options", "nosniff")])
     except StoreUnavailable as error:
         response = status_response(ServiceUnavailable(str(error)))
     except TooLarge as error:
@@ -93,9 +80,45 @@ async def _answer(app: App, request: Request) -> Response:
         response = status_response(_internal("the server's log has more"))
     if request.warnings:
         response.headers += [("warning", warning(text)) for text in dict.fromkeys(request.warnings)]
+    if request.ticket is not None:
+        response.headers += request.ticket.headers
     known = request.trail.id if request.trail is not None else request.headers.get("audit-id")
     response.headers.append(("audit-id", known or new_uid()))
     return response
+
+
+async def _in_turn(app: App, request: Request) -> Response:
+    """Answer once it is its turn. A watch has had its turn once it has begun, a body in pieces when all are sent."""
+    assert app.flows is not None
+    ticket = request.ticket = await app.flows.admit(request)
+    running, writes = app.running, request.info.verb not in READS
+    running[writes] += 1
+
+    def leave() -> None:
+        running[writes] -= 1
+        ticket.leave()
+
+    try:
+        response = await _permitted(app, request)
+    except BaseException:
+        leave()
+        raise
+    if isinstance(response, Stream):
+        leave()
+        return followed(response, app.flows.watched(request.info))
+    if isinstance(response.body, bytes) or request.method == "HEAD":
+        leave()
+        return response
+    return followed(response, leave)
+
+
+async def _permitted(app: App, request: Request) -> Response:
+    decision = await decide(app, request.user, request.info)
+    if request.trail is not None:
+        request.trail.decided(decision)
+    if not decision.allowed:
+        raise forbidden(request.user, request.info, decision.reason)
+    return await dispatch.dispatch(app, request)
 
 
 def _internal(what: str) -> InternalError:

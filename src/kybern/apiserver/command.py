@@ -64,7 +64,6 @@ async def serve(args: argparse.Namespace) -> None:
             stack.push_async_callback(encryption.close)
             await encryption.start()
             app.checks |= encryption.checks(reload=args.encryption_provider_config_automatic_reload)
-        app.limits = {False: args.max_requests_inflight, True: args.max_mutating_requests_inflight}
         for kind in registry.scheme:
             if kind.time_to_live:
                 kind.time_to_live = max(1, int(flags.seconds("--event-ttl", args.event_ttl)))
@@ -171,4 +170,8 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
         secure_port=args.secure_port,
         service_cluster_ip_range=args.service_cluster_ip_range,
         service_node_port_range=args.service_node_port_range,
+        enable_priority_and_fairness=args.enable_priority_and_fairness,
+        max_requests_inflight=args.max_requests_inflight,
+        max_mutating_requests_inflight=args.max_mutating_requests_inflight,
+        request_timeout=flags.seconds("--request-timeout", args.request_timeout),
     )

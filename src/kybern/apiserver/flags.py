@@ -53,10 +53,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags_auth.add_flags(add)
     _add_policy_flags(add)
     _add_kubelet_flags(add)
-    add("--max-requests-inflight", type=int, default=400, metavar="N",
-        help="reads and other short requests served at a time; 0 for no limit")  # fmt: skip
-    add("--max-mutating-requests-inflight", type=int, default=200, metavar="N",
-        help="writes served at a time; 0 for no limit")  # fmt: skip
+    _add_limit_flags(add)
     add("--runtime-config", type=_pairs, action="extend", default=[], metavar="KEY=BOOL,...",
         help="versions to serve or not, by api/all, api/ga, api/beta, api/alpha, group/version, "
         "group/version/resource (default: the stable ones)")  # fmt: skip
@@ -64,6 +61,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--shutdown-grace", type=float, default=5.0, metavar="SECONDS", help="how long running requests may take to end"
     )
+
+
+def _add_limit_flags(add: Add) -> None:
+    add("--enable-priority-and-fairness", type=boolean, default=True, nargs="?", const=True,
+        help="share the server by flow schemas and priority levels, not by the two plain limits")  # fmt: skip
+    add("--max-requests-inflight", type=int, default=400, metavar="N",
+        help="reads served at a time (0 for no limit); with the next one, what priority levels share")  # fmt: skip
+    add("--max-mutating-requests-inflight", type=int, default=200, metavar="N",
+        help="writes served at a time; 0 for no limit")  # fmt: skip
+    add("--request-timeout", default="1m0s", metavar="DURATION", help="how long a request may take that isn't a watch")
 
 
 def _add_audit_flags(add: Add) -> None:
@@ -160,6 +167,7 @@ def check(args: argparse.Namespace) -> None:
     if "" in args.service_account_issuer:
         raise OperatorError("--service-account-issuer is empty; write an URL like https://kubernetes.default.svc")
     check_etcd_flags(args)
+    _check_limits(args)
     seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
     if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
         raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
@@ -169,6 +177,20 @@ def check(args: argparse.Namespace) -> None:
     if args.encryption_provider_config_automatic_reload and not args.encryption_provider_config:
         raise OperatorError(
             "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config"
+        )
+
+
+def _check_limits(args: argparse.Namespace) -> None:
+    for flag in ("max_requests_inflight", "max_mutating_requests_inflight"):
+        if getattr(args, flag) < 0:
+            raise OperatorError(f"--{flag.replace('_', '-')} can not be negative value")
+    if seconds("--request-timeout", args.request_timeout) <= 0:
+        raise OperatorError("--request-timeout can not be negative value or zero; write it like 1m0s")
+    both = args.max_requests_inflight + args.max_mutating_requests_inflight
+    if args.enable_priority_and_fairness and not both:
+        raise OperatorError(
+            "--max-requests-inflight and --max-mutating-requests-inflight can not both be zero when "
+            "--enable-priority-and-fairness is set"
         )
 
 

@@ -1,8 +1,8 @@
 """Puts the gates into a server: who may come in, what they may do, what is served, and what runs beside that.
 
-    gates = Gates(app, GateOptions(...))     # before listening
-    await gates.start()                      # bootstrap objects, custom kinds; /readyz is red until then
-    await gates.stop()
+gates = Gates(app, GateOptions(...))     # before listening
+await gates.start()                      # bootstrap objects, custom kinds; /readyz is red until then
+await gates.stop()
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kybern.api.flowcontrol.bootstrap import GROUP as GROUP_OF_FLOWS
 from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
 from kybern.apiserver.app import App, Authorizer
@@ -24,6 +25,9 @@ from kybern.apiserver.bootstrap import Bootstrap
 from kybern.apiserver.clustertrust import ClusterTrust
 from kybern.apiserver.crds import CRDS, CustomKinds
 from kybern.apiserver.discovery import Discovery
+from kybern.apiserver.flowcontrol import debug
+from kybern.apiserver.flowcontrol.control import SCHEMAS, FlowControl
+from kybern.apiserver.flowcontrol.inflight import Inflight
 from kybern.apiserver.openapi import OpenAPI
 from kybern.apiserver.presence import Presence
 from kybern.apiserver.request import JSON, Request, Response, json_response
@@ -68,6 +72,11 @@ class GateOptions:
     service_cluster_ip_range: str = "10.96.0.0/12"
     """One network, or two of different families separated by a comma."""
     service_node_port_range: str = "30000-32767"
+    enable_priority_and_fairness: bool = True
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
+    request_timeout: float = 60.0
+    """Seconds a request may take that isn't long-running; a quarter of it a request may wait for its turn."""
 
 
 class Gates:
@@ -96,6 +105,7 @@ class Gates:
         self._trust = ClusterTrust(
             app.registry, options.authentication.client_ca_file, options.authentication.front_proxy
         )
+        self._flows = self._flow_control()
         self._custom_kinds = CustomKinds(app) if app.registry.scheme.resource(*CRDS) else None
         app.checks["poststarthook/bootstrap"] = self.bootstrap.check
 
@@ -106,6 +116,8 @@ class Gates:
         await self.bootstrap.run()
         await self._services.keep()
         await self._trust.start()
+        if self._flows is not None:
+            await self._flows.start(self.bootstrap.maintain)
         if self._presence:
             await self._presence.start()
         if self._custom_kinds:
@@ -116,10 +128,25 @@ class Gates:
         self.app.admission.close()
         await self._services.stop()
         await self._trust.stop()
+        if self._flows is not None:
+            await self._flows.stop()
         if self._presence:
             await self._presence.stop()
         if self._custom_kinds:
             await self._custom_kinds.stop()
+
+    def _flow_control(self) -> FlowControl | None:
+        """API Priority and Fairness, or the plain limit where that is off."""
+        app, options = self.app, self.options
+        reads, writes = options.max_requests_inflight, options.max_mutating_requests_inflight
+        if not options.enable_priority_and_fairness or app.registry.scheme.resource(GROUP_OF_FLOWS, SCHEMAS) is None:
+            app.flows = Inflight(app.running, reads, writes)
+            return None
+        flows = FlowControl(app.registry, concurrency=reads + writes, wait_limit=options.request_timeout / 4)
+        app.flows = flows
+        debug.add_routes(app, flows)
+        app.checks["poststarthook/priority-and-fairness-config-consumer"] = flows.problem
+        return flows
 
     def _audiences(self) -> tuple[str, ...]:
         return tuple(self.options.api_audiences or self.options.service_account_issuers)

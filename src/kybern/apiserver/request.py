@@ -57,6 +57,15 @@ class RequestInfo:
     """The field selector of a list, watch or deletecollection, which the Node authorizer looks at."""
 
 
+class Ticket(Protocol):
+    """A request's place among those being served: given up by `leave`. `headers` say on what grounds."""
+
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+
+    def leave(self) -> None: ...
+
+
 class Request:
     """One request. `path` is decoded; header names are lower-case; `body` is complete."""
 
@@ -64,6 +73,7 @@ class Request:
         "_args",
         "body",
         "client",
+        "elsewhere",
         "headers",
         "info",
         "method",
@@ -74,6 +84,7 @@ class Request:
         "query",
         "repeated",
         "resource",
+        "ticket",
         "trail",
         "user",
         "warnings",
@@ -106,11 +117,15 @@ class Request:
         self.user: UserInfo = ANONYMOUS
         self.info: RequestInfo = RequestInfo("", path)
         self.resource: Resource | None = None
+        self.ticket: Ticket | None = None
+        """Its place among the requests being served, once it has one."""
         self.trail: Trail | None = None
         """Where it is written down, if it is audited."""
         self.warnings: list[str] = []
         self.notes: dict[str, str] = {}
         """Annotations for the audit event, of what is found out before there is one."""
+        self.elsewhere = 0.0
+        """Seconds spent waiting for what isn't the server's to hasten: its turn, webhooks."""
 
     @property
     def args(self) -> dict[str, list[str]]:

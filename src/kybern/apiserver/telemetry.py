@@ -1,84 +1,201 @@
-"""How many requests of each sort there were and how long they took, under upstream's metric names.
+"""How many requests of each sort there were, how long they took and how large they were, under upstream's metric names.
 
-Counting is on every request's way, so it is a dictionary of lists; Prometheus' types are made when somebody asks.
+Counting is on every request's way, so it is a dictionary of numbers; Prometheus' families are made when somebody asks.
 Source: Kubernetes documentation, "Kubernetes Metrics Reference".
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from kybern.apiserver.auth_metrics import AuthCollector
-from kybern.apiserver.request import RequestInfo
+from kybern.apiserver.following import followed
+from kybern.apiserver.request import Request, RequestInfo, Response, Stream, Upgrade
+from kybern.process.clock import monotonic
+from kybern.process.metrics import Tally
 
 if TYPE_CHECKING:
     from kybern.apiserver.app import App
 
-BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
-"""Upper bounds in seconds, upstream's."""
+SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
+SLI_SECONDS = SECONDS[2:]
+SIZES = tuple(10.0**power for power in range(3, 10))
+BODY_SIZES = tuple(50_000.0 + 100_000 * step for step in range(31))
+EVENT_SIZES = tuple(1024.0 * 2**power for power in range(8))
+LONG = frozenset(("WATCH", "CONNECT"))
+MAX_SORTS = 10_000
+_VERBS = {"create": "POST", "update": "PUT", "head": "GET"}
+_LABELS = ("verb", "group", "version", "resource", "subresource", "scope", "component")
+_CONNECTS = frozenset(("exec", "attach", "portforward", "proxy"))
 
-Sort = tuple[str, str, str, str, str, str]
-"""verb, group, version, resource, subresource, scope."""
-_LABELS = ("verb", "group", "version", "resource", "subresource", "scope")
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+
+class Sort:
+    """The requests of one verb of one resource, in one scope."""
+
+    __slots__ = ("bodies", "codes", "labels", "running", "seconds", "sizes", "sli")
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
+        self.codes: dict[tuple[int, str], int] = {}
+        """(code, dryRun) -> how many."""
+        self.seconds = {"": Tally(SECONDS)}
+        """By dryRun."""
+        self.sli = Tally(SLI_SECONDS)
+        self.sizes, self.bodies = Tally(SIZES), Tally(BODY_SIZES)
+        self.running = 0
+        """Of long ones: how many there are now."""
 
 
 class Telemetry(Collector):
-    """One server's counts. `count` each answered request; `page` shows them."""
+    """One server's counts. Tell it of each answer by `answered`; `page` shows them."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._codes: dict[tuple[Sort, int], int] = {}
-        self._times: dict[Sort, tuple[list[int], list[float]]] = {}
-        """Per sort: how many in each bucket and above, and the sum of seconds."""
+        self._sorts: dict[tuple[str, ...], Sort] = {}
+        self._by_labels: dict[tuple[str, ...], Sort] = {}
         self.registry = CollectorRegistry()
-        """What `page` shows; parts of the server register their own."""
+        """Where other parts of the server register what they count."""
         self.registry.register(self)
         self.registry.register(AuthCollector())
 
-    def count(self, info: RequestInfo, code: int, seconds: float) -> None:
-        """Note an answer."""
-        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
-        sort = (info.verb.upper(), info.group, info.version, info.resource, info.subresource, scope)
-        self._codes[sort, code] = self._codes.get((sort, code), 0) + 1
-        found = self._times.get(sort)
+    def answered(self, request: Request, response: Response, began: float) -> Response:
+        """Count a request, at the end of its answer; gives what is to be sent."""
+        info = request.info
+        # Paths of nothing would make label values without end.
+        if (request.resource is None and not self._known(info, response)) or (
+            info.subresource and response.status == 404
+        ):
+            return response
+        sort = self._sort(request, info)
+        dry = "All" if request.query and "dryRun=All" in request.query else ""
+        if type(response.body) is bytes and not isinstance(response, Stream | Upgrade):
+            self._count(sort, request, response, dry, began)
+            return response
+        sort.running += 1
+
+        def over() -> None:
+            sort.running -= 1
+            self._count(sort, request, response, dry, began)
+
+        return followed(response, over)
+
+    def _known(self, info: RequestInfo, response: Response) -> bool:
+        """Whether a request that came to no resource is one of those there are: a path, or refused before."""
+        if not info.is_resource:
+            return info.path in self._app.routes
+        scheme = self._app.registry.scheme
+        return response.status == 429 and scheme.resource(info.group, info.resource, info.version) is not None
+
+    def _sort(self, request: Request, info: RequestInfo) -> Sort:
+        verb = info.verb
+        if not info.is_resource:
+            key: tuple[str, ...] = (verb, info.path)
+        else:
+            scope = "resource" if info.name or verb == "create" else "namespace" if info.namespace else "cluster"
+            kind = request.headers.get("content-type", "") if verb == "patch" else ""
+            key = (verb, info.group, info.version, info.resource, info.subresource, scope, kind)
+        found = self._sorts.get(key)
         if found is None:
-            found = self._times[sort] = ([0] * (len(BUCKETS) + 1), [0.0])
-        found[0][bisect_left(BUCKETS, seconds)] += 1
-        found[1][0] += seconds
+            if len(self._sorts) > MAX_SORTS:  # clients can make up content types
+                self._sorts.clear()
+            labels = _labels(*key)
+            found = self._sorts[key] = self._by_labels.setdefault(labels, Sort(labels))
+        return found
+
+    def _count(self, sort: Sort, request: Request, response: Response, dry: str, began: float) -> None:
+        seconds = monotonic() - began
+        key = (response.status, dry)
+        sort.codes[key] = sort.codes.get(key, 0) + 1
+        tally = sort.seconds.get(dry)
+        if tally is None:
+            tally = sort.seconds[dry] = Tally(SECONDS)
+        tally.observe(seconds)
+        sort.sli.observe(seconds - request.elsewhere)
+        if request.body:
+            sort.bodies.observe(len(request.body))
+        elif request.method == "GET" and type(response.body) is bytes:
+            sort.sizes.observe(len(response.body))
 
     def page(self) -> bytes:
         """In Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+    def collect(self) -> Iterator[Any]:
         """For Prometheus' registry."""
-        total = CounterMetricFamily("apiserver_request", "Requests answered.", labels=[*_LABELS, "code"])
-        for (sort, code), number in self._codes.items():
-            total.add_metric([*sort, str(code)], number)
-        yield total
-        took = HistogramMetricFamily("apiserver_request_duration_seconds", "Time to the answer.", labels=_LABELS)
-        for sort, (numbers, (seconds,)) in self._times.items():
-            took.add_metric(list(sort), _cumulative(numbers), seconds)
-        yield took
-        running = GaugeMetricFamily("apiserver_current_inflight_requests", "Being served.", labels=["request_kind"])
-        running.add_metric(["readOnly"], self._app.running[False])
-        running.add_metric(["mutating"], self._app.running[True])
-        yield running
-        objects = GaugeMetricFamily("apiserver_resource_objects", "Objects stored.", labels=["group", "resource"])
-        for cache in self._app.registry.caches.values():
-            objects.add_metric([cache.resource.group, cache.resource.plural], len(cache.items))
-        yield objects
+        yield from _requests(list(self._by_labels.values()))
+        yield from _running(self._app)
+        yield from _storage(self._app)
+        flows = self._app.flows
+        if flows is not None:
+            yield from flows.collect()
 
 
-def _cumulative(numbers: list[int]) -> list[tuple[str, float]]:
-    buckets, below = [], 0
-    for bound, number in zip([*map(str, BUCKETS), "+Inf"], numbers, strict=True):
-        below += number
-        buckets.append((bound, float(below)))
-    return buckets
+def _labels(verb: str, *rest: str) -> tuple[str, ...]:
+    """The values of _LABELS: of a resource's (verb, group, ..., scope, content type), or of (method, path)."""
+    if len(rest) == 1:
+        return (verb.upper(), "", "", "", rest[0], "", "apiserver")
+    *about, kind = rest
+    said = _VERBS.get(verb) or verb.upper()
+    if about[3] in _CONNECTS:
+        said = "CONNECT"
+    elif kind.startswith("application/apply-patch"):
+        said = "APPLY"
+    return (said, *about, "apiserver")
+
+
+def _requests(sorts: list[Sort]) -> Iterator[Family]:
+    verb, *rest = _LABELS
+    labels = [verb, "dry_run", *rest]
+    total = CounterMetricFamily("apiserver_request", "Requests answered.", labels=[*labels, "code"])
+    took = HistogramMetricFamily("apiserver_request_duration_seconds", "Time to the answer.", labels=labels)
+    sli = HistogramMetricFamily(
+        "apiserver_request_sli_duration_seconds", "The same, without waiting for its turn and for webhooks.",
+        labels=_LABELS,
+    )  # fmt: skip
+    sizes = HistogramMetricFamily("apiserver_response_sizes", "Bytes of answers to reads.", labels=_LABELS)
+    long = GaugeMetricFamily("apiserver_longrunning_requests", "Requests that last, now.", labels=_LABELS)
+    bodies: dict[tuple[str, str, str], Tally] = {}
+    for sort in sorts:
+        first, *others = sort.labels
+        for (code, dry), number in sort.codes.items():
+            total.add_metric([first, dry, *others, str(code)], number)
+        for dry, tally in sort.seconds.items():
+            took.add_metric([first, dry, *others], tally.buckets(), tally.total)
+        sli.add_metric(sort.labels, sort.sli.buckets(), sort.sli.total)
+        if first in ("GET", "LIST"):
+            sizes.add_metric(sort.labels, sort.sizes.buckets(), sort.sizes.total)
+        if first in LONG:
+            long.add_metric(sort.labels, sort.running)
+        if any(sort.bodies.numbers):
+            key = (sort.labels[1], sort.labels[3], sort.labels[0].lower())
+            bodies.setdefault(key, Tally(BODY_SIZES)).add(sort.bodies)
+    sent = HistogramMetricFamily(
+        "apiserver_request_body_size_bytes", "Bytes of what clients send.", labels=("group", "resource", "verb")
+    )
+    for key, tally in bodies.items():
+        sent.add_metric(key, tally.buckets(), tally.total)
+    yield from (total, took, sli, sizes, long, sent)
+
+
+def _running(app: App) -> Iterator[Family]:
+    running = GaugeMetricFamily("apiserver_current_inflight_requests", "Being served.", labels=["request_kind"])
+    running.add_metric(["readOnly"], app.running[False])
+    running.add_metric(["mutating"], app.running[True])
+    yield running
+
+
+def _storage(app: App) -> Iterator[Family]:
+    objects = GaugeMetricFamily("apiserver_resource_objects", "Objects stored.", labels=["group", "resource"])
+    older = GaugeMetricFamily("apiserver_storage_objects", "Objects stored, by the resource.", labels=["resource"])
+    for cache in app.registry.caches.values():
+        resource = cache.resource
+        objects.add_metric([resource.group, resource.plural], len(cache.items))
+        older.add_metric([resource.group_resource], len(cache.items))
+    yield from (objects, older)

@@ -276,6 +276,11 @@ class WatchCache:
         """The object's item, if it exists."""
         return self.items.get(self.resource.key(namespace, name))
 
+    def sample(self, number: int) -> list[Item]:
+        """A few items, from all over."""
+        keys = self._keys
+        return [self.items[key] for key in keys[:: max(1, len(keys) // number)][:number]]
+
     def select(self, namespace: str = "", start: str = "") -> list[Item]:
         """The items of a namespace ("" for all) in key order, from a key on (inclusive)."""
         if not namespace and not start:

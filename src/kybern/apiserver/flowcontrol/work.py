@@ -1,0 +1,79 @@
+"""How much work a request is: the seats it takes, and those it goes on taking once it is answered.
+
+A list takes seats for what it holds in memory; a write with many watchers takes some while they are told of it.
+Source: KEP-1040, "Width of requests"; Kubernetes documentation, "Seats occupied by a request".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from kybern.apiserver.request import Request
+
+if TYPE_CHECKING:
+    from kybern.apiserver.registry import Registry
+    from kybern.apiserver.watch_cache import WatchCache
+
+SERVICE_SECONDS = 0.003
+"""What a request is guessed to take before it is known."""
+BYTES_PER_SEAT = 100_000
+STREAMED_BYTES = 1_000_000
+"""A list is sent in pieces: it never is in memory whole."""
+MAX_LIST_SEATS, MAX_WRITE_SEATS = 100, 10
+WATCHES_PER_SEAT = 10
+EVENT_SECONDS = 0.005
+_SAMPLES = 3
+
+
+class Work(NamedTuple):
+    """`seats` are taken from start to end, `seconds` longer than the answer takes if anybody has to be told."""
+
+    initial: int
+    final: int = 0
+    seconds: float = 0.0
+
+    @property
+    def seats(self) -> int:
+        return max(self.initial, self.final)
+
+    @property
+    def total(self) -> float:
+        """Seat-seconds, as guessed before it runs."""
+        return self.initial * SERVICE_SECONDS + self.final * self.seconds
+
+
+ONE = Work(1)
+
+
+def estimate(request: Request, registry: Registry, watchers: int, most: int) -> Work:
+    """The work of a request that isn't a get. `watchers` hear of a write to it; `most` is what its priority level
+    gives to a single request (0: no limit of its own)."""
+    info = request.info
+    if info.verb == "list" or (info.verb == "watch" and request.flag("sendInitialEvents")):
+        return _list(request, registry, min(most or MAX_LIST_SEATS, MAX_LIST_SEATS))
+    if watchers < WATCHES_PER_SEAT or info.verb not in ("create", "update", "patch", "delete"):
+        return ONE
+    wanted = math.ceil(watchers / WATCHES_PER_SEAT)
+    final = min(wanted, most or MAX_WRITE_SEATS, MAX_WRITE_SEATS)
+    return Work(1, final, wanted * EVENT_SECONDS / final)
+
+
+def _list(request: Request, registry: Registry, most: int) -> Work:
+    info = request.info
+    resource = registry.scheme.resource(info.group, info.resource, info.version)
+    cache = registry.caches.get(resource.prefix()) if resource is not None else None
+    if cache is None or not cache.running or info.name:
+        return ONE
+    number = len(cache.items)
+    limit = request.arg("limit")
+    if limit.isdecimal() and 0 < int(limit) < number:
+        number = int(limit)
+    seats = math.ceil(min(number * _size(cache), STREAMED_BYTES) / BYTES_PER_SEAT)
+    return ONE if seats <= 1 else Work(min(seats, most))
+
+
+def _size(cache: WatchCache) -> int:
+    """Bytes of an object, by a few of them."""
+    sizes = [len(item.value) for item in cache.sample(_SAMPLES)]
+    return sum(sizes) // len(sizes) if sizes else 0
