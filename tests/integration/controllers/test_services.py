@@ -148,3 +148,32 @@ async def test_when_a_pods_owner_cannot_be_found_nothing_may_be_evicted(cluster)
         return status if reasons == ["SyncFailed"] else None
 
     assert (await cluster.until(failed))["disruptionsAllowed"] == 0
+
+
+async def test_a_range_of_addresses_gets_ready_and_stays_while_it_is_used(cluster, monkeypatch):
+    monkeypatch.setattr("kybern.controllers.servicecidr._GRACE_SECONDS", 0.5)
+    ranges = cluster.resource("networking.k8s.io/v1", "servicecidrs")
+    await cluster.create(
+        {"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "more"},
+         "spec": {"cidrs": ["192.0.2.0/28"]}}
+    )  # fmt: skip
+
+    def ready(status, reason=""):
+        async def found():
+            obj = await ranges.get("more")
+            [condition] = obj["status"].get("conditions") or [{}]
+            return obj if (condition.get("status"), condition.get("reason", "")) == (status, reason) else None
+
+        return found
+
+    made = await cluster.until(ready("True"))
+    assert made["metadata"]["finalizers"] == ["networking.k8s.io/service-cidr-finalizer"]
+    await cluster.create(builders.service("far", clusterIP="192.0.2.5"))
+    await ranges.delete("more")
+    await cluster.until(ready("False", "Terminating"))
+    await cluster.resource("v1", "services").delete("far", "default")
+
+    async def gone():
+        return "more" not in {obj["metadata"]["name"] for obj in (await ranges.list()).items}
+
+    await cluster.until(gone)
