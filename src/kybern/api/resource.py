@@ -140,6 +140,8 @@ class Resource:
     """Key segments below /registry/, upstream's; defaults to `plural`. Custom kinds have `group/plural`."""
     custom: bool = False
     """True for kinds made by a CRD."""
+    views: Mapping[str, Resource] = MappingProxyType({})
+    """Of kinds whose versions are kinds by themselves (custom ones with several): those, by version."""
     filled_when_read: bool = False
     """Whether what is stored may lack what reads show (a CRD got defaults since): then `from_storage` always runs."""
 
@@ -212,6 +214,10 @@ class Resource:
     def display_name(self, obj: Object) -> str:
         """What the Name column shows."""
         return str(obj["metadata"].get("name", ""))
+
+    def cache_key(self) -> str:
+        """What tells the watch cache of this kind, or of this view of it, from others."""
+        return self.prefix()
 
     # Derived names; not overridden, but for `api_version` together with `to_storage`.
 

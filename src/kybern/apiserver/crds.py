@@ -17,6 +17,9 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import crd_conditions
 from kybern.apiserver.app import App
+from kybern.apiserver.webhooks.calling import resolver_of
+from kybern.apiserver.webhooks.client import Hooks
+from kybern.apiserver.webhooks.conversion import ConversionMetrics, WebhookConversion
 from kybern.process.clock import clock
 from kybern.store.base import StoreError
 
@@ -36,6 +39,7 @@ class CustomKinds:
             raise LookupError(f"the scheme has no {CRDS[1]}")
         self._resource = resource
         self._lister = app.registry.lister(*CRDS)
+        self._hooks, self._metrics = Hooks(resolver_of(app)), ConversionMetrics(app.telemetry.registry)
         self._waiting: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -51,6 +55,7 @@ class CustomKinds:
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._hooks.close()
 
     def _on_change(self, old: Object | None, new: Object | None) -> None:
         if new is None:
@@ -74,8 +79,13 @@ class CustomKinds:
         scheme, spec = self._registry.scheme, crd["spec"]
         names = {**spec["names"], **(crd.get("status") or {}).get("acceptedNames", {})}
         made = CustomResource({**crd, "spec": {**spec, "names": names}})
-        if "deletionTimestamp" in crd["metadata"]:
-            made.verbs = tuple(verb for verb in made.verbs if verb != "create")
+        conversion = spec.get("conversion") or {}
+        webhook = conversion.get("webhook") if conversion.get("strategy") == "Webhook" else None
+        for view in made.each():
+            if "deletionTimestamp" in crd["metadata"]:
+                view.verbs = tuple(verb for verb in made.verbs if verb != "create")
+            if webhook is not None:
+                view.converter = WebhookConversion(self._hooks, crd["metadata"]["name"], webhook, self._metrics)
         present = scheme.resource(made.group, made.plural)
         if present is None:
             scheme.add(made)

@@ -86,7 +86,8 @@ class Discovery:
         found: dict[str, dict[str, list[Resource]]] = {}
         for resource in sorted(self._scheme, key=lambda r: r.plural):
             for version in resource.versions:
-                found.setdefault(resource.group, {}).setdefault(version, []).append(resource)
+                view = resource.views.get(version, resource)
+                found.setdefault(resource.group, {}).setdefault(version, []).append(view)
         order = {group: (i, "") for i, group in enumerate(GROUP_ORDER)}
         groups = sorted(found, key=lambda group: order.get(group, (len(order), group)))
         return {group: dict(sorted(found[group].items(), key=lambda item: version_rank(item[0]))) for group in groups}

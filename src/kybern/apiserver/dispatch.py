@@ -78,6 +78,8 @@ async def dispatch(app: App, request: Request) -> Response:
     resource = app.registry.scheme.resource(info.group, info.resource, info.version)
     if resource is None or (info.namespace and not resource.namespaced and info.resource != "namespaces"):
         raise NotFound(_NOT_FOUND, details={})
+    if resource.views:
+        resource = resource.views[info.version]
     request.resource = resource
     if request.method not in METHODS and info.subresource != "proxy":
         raise MethodNotSupported(_NOT_ALLOWED, details={})

@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from kybern.api import meta
+from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.errors import AlreadyExists, Conflict, NotFound
 from kybern.api.resource import Preparation, Resource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
 from kybern.apiserver.codec import decode, encode
+from kybern.apiserver.conversion import ConvertingStore
 from kybern.apiserver.hooks import Hooks
 from kybern.apiserver.leases import Leases
 from kybern.apiserver.watch_cache import CacheLister, Item, WatchCache
@@ -56,6 +58,7 @@ class Registry:
         self.scheme = scheme
         self.store = store
         self.caches: dict[str, WatchCache] = {}
+        self._converting: dict[str, ConvertingStore] = {}
         self.hooks: dict[tuple[str, str], Hooks] = {}
         """What writes of a resource need done around them, by (group, plural); the verbs call them."""
         self._leases = Leases(store)
@@ -63,17 +66,29 @@ class Registry:
 
     def cache(self, resource: Resource) -> WatchCache:
         """The resource's cache, running or not."""
-        prefix = resource.prefix()
-        found = self.caches.get(prefix)
+        key = resource.cache_key()
+        found = self.caches.get(key)
         if found is None:
-            found = self.caches[prefix] = WatchCache(resource, self.store)
+            found = self.caches[key] = WatchCache(resource, self.store_of(resource))
+        return found
+
+    def store_of(self, resource: Resource) -> Store:
+        """The store with the resource's values as the resource shows them."""
+        if not resource.views:
+            return self.store
+        found = self._converting.get(resource.cache_key())
+        if found is None:
+            assert isinstance(resource, CustomResource)
+            found = self._converting[resource.cache_key()] = ConvertingStore(self.store, resource)
         return found
 
     def forget(self, resource: Resource) -> None:
         """Drop the resource's cache: the kind is gone or became another. Watches end; a later use starts anew."""
-        cache = self.caches.pop(resource.prefix(), None)
-        if cache is not None:
-            cache.stop()
+        for view in (resource, *resource.views.values()):
+            self._converting.pop(view.cache_key(), None)
+            cache = self.caches.pop(view.cache_key(), None)
+            if cache is not None:
+                cache.stop()
 
     async def ready(self, resource: Resource) -> WatchCache:
         """The resource's cache once it holds what the store holds. Raises StoreUnavailable."""
@@ -135,26 +150,31 @@ class Registry:
         value = encode(obj)
         cache.hints[id(value)] = obj
         try:
-            return await self.store.create(key, value, lease=lease)
+            return await self.store_of(resource).create(key, value, lease=lease)
         except KeyExists:
             raise already_exists(resource, cache.items.get(key), metadata["name"]) from None
         finally:
             del cache.hints[id(value)]
 
-    async def settled(self, key: str) -> bool:
+    async def settled(self, resource: Resource, key: str) -> bool:
         """Whether writing the same again would be no change."""
+        if resource.views:
+            store = self.store_of(resource)
+            assert isinstance(store, ConvertingStore)
+            if await store.outdated(key):
+                return False
         return self.outdated is None or not await self.outdated(key)
 
     async def replace(self, resource: Resource, item: Item, obj: Object) -> Entry:
         """Store a changed object over `item`; nothing is written if nothing changed. Raises store.base.Mismatch."""
         value = encode(obj)
-        if value == item.value and await self.settled(item.key):
+        if value == item.value and await self.settled(resource, item.key):
             return Entry(item.key, item.value, 0, item.revision)
         cache = self.cache(resource)
         lease = await self._leases.lease(resource.time_to_live) if resource.time_to_live else 0
         cache.hints[id(value)] = obj
         try:
-            return await self.store.update(item.key, value, expect=item.revision, lease=lease)
+            return await self.store_of(resource).update(item.key, value, expect=item.revision, lease=lease)
         finally:
             del cache.hints[id(value)]
 

@@ -194,7 +194,8 @@ def _running(app: App) -> Iterator[Family]:
 def _storage(app: App) -> Iterator[Family]:
     objects = GaugeMetricFamily("apiserver_resource_objects", "Objects stored.", labels=["group", "resource"])
     older = GaugeMetricFamily("apiserver_storage_objects", "Objects stored, by the resource.", labels=["resource"])
-    for cache in app.registry.caches.values():
+    # Views of one kind hold the same objects.
+    for cache in {(c.resource.group, c.resource.plural): c for c in app.registry.caches.values()}.values():
         resource = cache.resource
         objects.add_metric([resource.group, resource.plural], len(cache.items))
         older.add_metric([resource.group_resource], len(cache.items))

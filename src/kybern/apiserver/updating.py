@@ -169,7 +169,7 @@ class Update:
     async def _store(self, item: Item, stored: Object, old: Object) -> Entry:
         registry, resource = self.app.registry, self.resource
         hooks = None if self.subresource else registry.hooks.get((resource.group, resource.plural))
-        if stored == old and (self.options.dry_run or await registry.settled(item.key)):
+        if stored == old and (self.options.dry_run or await registry.settled(resource, item.key)):
             return Entry(item.key, item.value, 0, item.revision)
         if is_due(resource, stored) and not self.options.dry_run:
             entry = await registry.remove(resource, item)

@@ -19,6 +19,7 @@ from kybern.apiserver.audit_log import AuditLog
 from tests.integration.apiserver.inprocess import MERGE, Api
 from tests.integration.apiserver.outside import authority, listening
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 Decide = Callable[[dict[str, Any]], dict[str, Any]]
 

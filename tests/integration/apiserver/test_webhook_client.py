@@ -18,6 +18,8 @@ from kybern.apiserver.webhooks.services import ServiceResolver
 from tests.integration.apiserver.inprocess import Api
 from tests.integration.apiserver.outside import Authority, authority, listening, stand_in
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def echo(request: web.Request) -> web.Response:
     certificate = request.transport.get_extra_info("peercert") if request.transport else None

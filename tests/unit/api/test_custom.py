@@ -10,7 +10,7 @@ import pytest
 from kybern.api import tables
 from kybern.api.apiextensions import jsonpath, rules, structural, values
 from kybern.api.apiextensions.custom import CustomResource
-from kybern.api.errors import BadRequest, Invalid
+from kybern.api.errors import BadRequest
 from kybern.api.field import Errors
 from kybern.process.clock import clock
 
@@ -328,24 +328,24 @@ def test_subresources() -> None:
     assert kind(obj_of()).changes_generation({**old, "status": {"n": 2}}, old)
 
 
-def test_versions_prune_and_check_by_their_own_schema() -> None:
+async def test_versions_are_views_with_a_schema_of_their_own() -> None:
     beta = {
         "name": "v1beta1", "served": True, "storage": False,
         "schema": {"openAPIV3Schema": obj_of(spec={**obj_of(old=STRING, both=STRING), "required": ["old"]})},
     }  # fmt: skip
     resource = kind(obj_of(new={**STRING, "default": "d"}, both=STRING), beta)
     assert resource.versions == ("v1", "v1beta1")
-    assert resource.stored_as == "v1"
+    assert resource.stored_as == "v1" and resource.views["v1"] is resource
+    view = resource.views["v1beta1"]
+    assert isinstance(view, CustomResource) and (view.stored_as, view.written_as) == ("v1beta1", "v1")
+    assert view.cache_key() != resource.cache_key() and view.prefix() == resource.prefix()
     sent = {**thing({"both": "x", "new": "y"}), "apiVersion": "example.com/v1beta1"}
-    assert resource.prune(sent, "v1beta1") == ["spec.new"]
-    with pytest.raises(Invalid, match=r'Thing\.example\.com "t" is invalid: spec\.old: Required value'):
-        resource.to_storage(sent)
-    sent["spec"]["old"] = "z"
-    assert resource.to_storage(sent)["apiVersion"] == "example.com/v1"
-    stored = thing({"new": "n", "both": "b"})
-    shown = resource.from_storage(stored, "v1beta1")
-    assert (shown["apiVersion"], shown["spec"]) == ("example.com/v1beta1", {"both": "b"})
-    assert stored["spec"] == {"new": "n", "both": "b"}
+    assert view.prune(sent, "v1beta1") == ["spec.new"]
+    assert complaints(view, sent) == ["spec.old: Required value"] and complaints(resource, sent) == []
+    [stored] = await view.converted([sent], "v1")
+    assert (stored["apiVersion"], stored["spec"]) == ("example.com/v1", {"both": "x", "new": "d"})
+    [shown] = await resource.converted([stored], "v1beta1")
+    assert (shown["apiVersion"], shown["spec"]) == ("example.com/v1beta1", {"both": "x"})
 
 
 def test_reads_show_defaults_that_came_later() -> None:

@@ -54,9 +54,16 @@ def validate_update(crd: Object, old: Object, errors: Errors, *, established: bo
 
 
 def validate_stored_versions(crd: Object, errors: Errors) -> None:
-    """Every version objects may be stored in stays in spec."""
-    known = [version.get("name") for version in at(crd, "spec", "versions") or []]
-    for index, version in enumerate(at(crd, "status", "storedVersions") or []):
+    """Every version objects may be stored in stays in spec, and the one they are stored in is among them."""
+    versions, stored = at(crd, "spec", "versions") or [], at(crd, "status", "storedVersions") or []
+    if not stored:
+        errors.invalid("status.storedVersions", stored, "must have at least one stored version")
+        return
+    for version in versions:
+        if version.get("storage") and version.get("name") not in stored:
+            errors.invalid("status.storedVersions", version, f"must have the storage version {version.get('name')}")
+    known = [version.get("name") for version in versions]
+    for index, version in enumerate(stored):
         if version not in known:
             detail = (
                 f"missing from spec.versions; {version} was previously a storage version, and must remain in "

@@ -1,21 +1,21 @@
 """The kind that a CustomResourceDefinition makes: a Resource like any other, with the definition's schema for rules.
 
-structural.py prunes and defaults, values.py and rules.py validate, printer.py has the columns. Versions differ in their
-schemas only: with the strategy None an object is converted by its apiVersion.
+structural.py prunes and defaults, values.py and rules.py validate, printer.py has the columns. Each version of a kind
+is a view of it, a kind by itself: requests see and write objects in its shape only. How objects get from one to another
+is the converter's part: with the strategy None it is by their apiVersion, and webhooks are given by the server.
 Source: API reference, CustomResourceDefinition v1 apiextensions.k8s.io.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from kybern.api.apiextensions import jsonpath, printer, rules, structural, values
 from kybern.api.apiextensions.customresourcedefinition import storage_version
 from kybern.api.cells import at
-from kybern.api.errors import Invalid
 from kybern.api.field import Errors, FieldError
 from kybern.api.patch import clone
 from kybern.api.resource import Column, Resource, Scale
@@ -32,12 +32,21 @@ _BLOCKING = frozenset(
 _PATH_PART = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 
+Converter: TypeAlias = Callable[[Sequence[Object], str], Awaitable[list[Object]]]
+"""From objects in any version to the same in one, which aren't the given ones where they differ."""
+
+
+async def renamed(objects: Sequence[Object], version: str) -> list[Object]:
+    """The converter of the strategy None."""
+    return [{**obj, "apiVersion": f"{str(obj['apiVersion']).rpartition('/')[0]}/{version}"} for obj in objects]
+
+
 class CustomResource(Resource):
-    """The kind of a CRD whose names are accepted."""
+    """The kind of a CRD whose names are accepted, in the version objects are stored in, or as a view in `version`."""
 
     custom = True
 
-    def __init__(self, crd: Object) -> None:
+    def __init__(self, crd: Object, version: str = "") -> None:
         spec, names = crd["spec"], crd["spec"]["names"]
         self.definition = spec
         """The CRD's spec."""
@@ -48,14 +57,19 @@ class CustomResource(Resource):
         self.namespaced = spec["scope"] == "Namespaced"
         self._versions = {version["name"]: version for version in spec["versions"]}
         self.versions = tuple(version["name"] for version in spec["versions"] if version.get("served"))
-        self.storage_version = storage_version(crd)
+        self.written_as = storage_version(crd)
+        """The version that objects are stored in."""
+        self.storage_version = version or self.written_as
+        self.converter: Converter = renamed
         self.storage_prefix = f"{self.group}/{self.plural}"
         self.schemas = {
             name: at(version, "schema", "openAPIV3Schema") or {structural.PRESERVE: True, "type": "object"}
             for name, version in self._versions.items()
         }
         """version -> openAPIV3Schema, of versions that are not served too."""
-        parts = [version.get("subresources") or {} for version in self._versions.values()]
+        parts = [self._versions[version].get("subresources") or {}] if version else [
+            each.get("subresources") or {} for each in self._versions.values()
+        ]  # fmt: skip
         self.has_status = any("status" in part for part in parts)
         self.scale = next((_scale(part["scale"]) for part in parts if part.get("scale")), None)
         self.columns = printer.columns(self._versions[self.stored_as])
@@ -66,6 +80,11 @@ class CustomResource(Resource):
         self.filled_when_read = changed and any(map(structural.has_defaults, self.schemas.values()))
         self.type_of = lru_cache(maxsize=None)(self._type_of)
         """The type of objects of a version, for patches and field management."""
+        if not version and len(self._versions) > 1:
+            others = {name: CustomResource(crd, name) for name in self.versions if name != self.written_as}
+            self.views = {name: others.get(name, self) for name in self.versions}
+            for view in others.values():
+                view.views = self.views
 
     def _type_of(self, version: str) -> Type | None:
         return structural.type_of(self.schemas[version], self.kind) if version in self.schemas else None
@@ -80,37 +99,38 @@ class CustomResource(Resource):
             return []
         return [found.get("deprecationWarning") or f"{self.group}/{version} {self.kind} is deprecated"]
 
+    def each(self) -> list[CustomResource]:
+        """The kind and its views."""
+        return [self, *(view for view in self.views.values() if isinstance(view, CustomResource) and view is not self)]
+
     # The request's version.
 
     def prune(self, obj: Object, version: str) -> list[str]:
         """Drop what the version's schema doesn't know; the paths of that. Raises BadRequest for bad metadata."""
         return structural.prune(self.schemas[version], obj)
 
-    def to_storage(self, obj: Object) -> Object:
-        """As stored. The rules of the object's own version are looked at here, those of the stored one later.
-        Raises Invalid."""
-        version = str(obj.get("apiVersion")).rpartition("/")[2]
-        if version == self.stored_as or version not in self.schemas:
-            return self.convert(obj, self.stored_as)
-        obj = clone(obj)
+    async def converted(self, objects: Sequence[Object], version: str) -> list[Object]:
+        """Objects in another version: converted, and with what its schema doesn't know gone and its defaults there.
+        Raises what the converter raises."""
+        made = [clone(obj) for obj in await self.converter(objects, version)]
+        for obj in made:
+            self._complete(obj, version)
+        return made
+
+    def _complete(self, obj: Object, version: str) -> None:
+        metadata = obj["metadata"]
+        structural.prune(self.schemas[version], obj)
         structural.default(self.schemas[version], obj)
-        errors = Errors()
-        seen = {name: part for name, part in obj.items() if name != "status" or not self.has_status}
-        values.check(self.schemas[version], seen, errors)
-        if errors:
-            raise Invalid.of(self.kind, self.group, obj["metadata"].get("name") or "", errors)
-        return self.convert(obj, self.stored_as)
+        obj["metadata"] = metadata
+
+    def cache_key(self) -> str:
+        return f"{self.prefix()}@{self.stored_as}" if self.views else self.prefix()
 
     def from_storage(self, obj: Object, version: str) -> Object:
         if version == self.stored_as and not self.filled_when_read:
             return obj
         found = clone(obj)
-        for name in dict.fromkeys((self.stored_as, version)):
-            if name in self.schemas:
-                metadata = found["metadata"]
-                structural.prune(self.schemas[name], found)
-                structural.default(self.schemas[name], found)
-                found["metadata"] = metadata
+        self._complete(found, version)
         return self.convert(found, version)
 
     # Hooks.

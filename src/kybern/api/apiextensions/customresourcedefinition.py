@@ -8,6 +8,7 @@ Source: API reference, CustomResourceDefinition v1 apiextensions.k8s.io.
 
 from __future__ import annotations
 
+from kybern.api.admissionregistration import clients
 from kybern.api.apiextensions import crd_validation
 from kybern.api.cells import CREATED_AT, at
 from kybern.api.field import Errors
@@ -25,11 +26,6 @@ def storage_version(crd: Object) -> str:
 def has_condition(crd: Object, kind: str) -> bool:
     """Whether a condition of status, e.g. "Established", is True."""
     return any(c.get("type") == kind and c.get("status") == "True" for c in at(crd, "status", "conditions") or [])
-
-
-def _warn(crd: Object, prep: Preparation) -> None:
-    if at(crd, "spec", "conversion", "strategy") == "Webhook":
-        prep.warnings.append("spec.conversion: webhooks are not called; objects keep their fields in every version")
 
 
 class CustomResourceDefinition(Resource):
@@ -50,20 +46,16 @@ class CustomResourceDefinition(Resource):
             names["listKind"] = f"{names['kind']}List"
         conversion = spec.setdefault("conversion", {})
         conversion["strategy"] = conversion.get("strategy") or "None"
-        service = at(conversion, "webhook", "clientConfig", "service")
-        if service is not None:
-            service.setdefault("port", 443)
+        clients.default(at(conversion, "webhook", "clientConfig"))
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         accepted = {"plural": "", "kind": ""}
         stored = [storage_version(obj)]
         obj["status"] = {"conditions": [], "acceptedNames": accepted, "storedVersions": stored}
-        _warn(obj, prep)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
         if prep.subresource == "status":
             return
-        _warn(obj, prep)
         stored = list(at(obj, "status", "storedVersions") or [])
         now = storage_version(obj)
         if now and now not in stored:

@@ -26,7 +26,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     shape = shape_of(request)
     namespace = request.info.namespace if resource.namespaced else ""
     chosen = selection(request, resource, cache)
-    found = await paging.page(app.registry.store, cache, chosen, namespace, paging.options(request))
+    found = await paging.page(app.registry.store_of(resource), cache, chosen, namespace, paging.options(request))
     root = len(cache.prefix)
 
     async def remove(key: str) -> None:

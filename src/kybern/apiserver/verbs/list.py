@@ -30,7 +30,8 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     asked = paging.options(request)
     if request.arg("resourceVersion") != "0":
         await cache.fresh()
-    found = await paging.page(app.registry.store, cache, selection(request, resource, cache), namespace, asked)
+    chosen = selection(request, resource, cache)
+    found = await paging.page(app.registry.store_of(resource), cache, chosen, namespace, asked)
     return answer(request, resource, found, shape)
 
 

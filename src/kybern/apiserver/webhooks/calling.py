@@ -62,7 +62,7 @@ class WebhookPlugin(Plugin):
         self._namespaces = app.registry.lister("", "namespaces")
         lister = app.registry.lister(_GROUP, self.configurations)
         self.configured = Configured(lister, app.registry.scheme, lambda: self.reconsider())
-        self._hooks = Hooks(_resolver(app), _credentials(app, self.name))
+        self._hooks = Hooks(resolver_of(app), _credentials(app, self.name))
         self.metrics = _metrics(app)
 
     async def start(self) -> None:
@@ -176,7 +176,8 @@ class WebhookPlugin(Plugin):
         a.annotate(annotation, webhook.name)
 
 
-def _resolver(app: App) -> ServiceResolver:
+def resolver_of(app: App) -> ServiceResolver:
+    """How the server finds Services."""
     found = app.services.get("resolver")
     return found if isinstance(found, ServiceResolver) else ServiceResolver(app.registry)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kybern.api import decoding
+from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.autoscaling import scale
 from kybern.api.errors import BadRequest
 from kybern.api.patch import clone
@@ -64,7 +65,10 @@ async def shown(a: Attributes, obj: Object | None, target: Target) -> Object | N
 
 async def in_version(resource: Resource, obj: Object, target: Target) -> Object:
     """A stored object of the resource in another version, or as the kind of another group with the same storage."""
-    return target.resource.from_storage(obj, target.version)
+    if not isinstance(resource, CustomResource) or target.version == resource.stored_as:
+        return target.resource.from_storage(obj, target.version)
+    [made] = await resource.converted([obj], target.version)
+    return made
 
 
 async def taken(a: Attributes, before: Object, changed: Object, target: Target) -> Object:
@@ -81,7 +85,10 @@ async def taken(a: Attributes, before: Object, changed: Object, target: Target) 
     body.check(changed, target.resource, target.version)
     if not isinstance(changed.get("metadata"), dict):
         raise BadRequest("metadata is missing")
-    made = target.resource.to_storage(changed)
+    if isinstance(a.resource, CustomResource) and target.version != a.resource.stored_as:
+        [made] = await a.resource.converted([changed], a.resource.stored_as)
+    else:
+        made = target.resource.to_storage(changed)
     metadata = made["metadata"] = dict(made["metadata"])
     for name in _KEPT:
         if name in before["metadata"]:
