@@ -211,3 +211,52 @@ async def test_beta_versions_are_served_where_switched_on() -> None:
     async with serving() as api:
         await api.refused(404, "GET", path)
         assert (await api.ask("GET", "/openapi/v3/apis/networking.k8s.io/v1beta1"))[0] == 404
+
+
+async def test_ingresses_get_the_default_class() -> None:
+    async with serving() as api:
+        path, classes = f"{NETWORKING}/namespaces/default/ingresses", f"{NETWORKING}/ingressclasses"
+        body = ingress(defaultBackend=SERVICE)
+        assert "ingressClassName" not in (await api.ok("POST", path, body))["spec"]
+        for name, marked in (("a", "false"), ("c", "true"), ("b", "true")):
+            annotations = {"ingressclass.kubernetes.io/is-default-class": marked}
+            made = {"metadata": {"name": name, "annotations": annotations}, "spec": {"controller": "example.com/c"}}
+            await api.ok("POST", classes, made)
+
+        newest = await api.ok("POST", path, {**body, "metadata": {"name": "two"}})
+        assert newest["spec"]["ingressClassName"] == "b"
+        for metadata, spec in (
+            ({"name": "three", "annotations": {"kubernetes.io/ingress.class": "old"}}, body["spec"]),
+            ({"name": "four"}, {**body["spec"], "ingressClassName": "a"}),
+        ):
+            kept = await api.ok("POST", path, {"metadata": metadata, "spec": spec})
+            assert kept["spec"].get("ingressClassName") == spec.get("ingressClassName")
+
+
+async def test_pods_follow_their_runtime_class(api: Api) -> None:
+    toleration = {"key": "sandbox", "operator": "Exists", "effect": "NoSchedule"}
+    made = {
+        "metadata": {"name": "sandbox"}, "handler": "runsc", "overhead": {"podFixed": {"cpu": "100m"}},
+        "scheduling": {"nodeSelector": {"sandbox": "yes"}, "tolerations": [toleration]},
+    }  # fmt: skip
+    await api.ok("POST", "/apis/node.k8s.io/v1/runtimeclasses", made)
+    space = f"/api/v1/namespaces/{await api.ns()}"
+    await api.ok("POST", f"{space}/serviceaccounts", {"metadata": {"name": "default"}})
+    path = f"{space}/pods"
+
+    def pod(**spec: Any) -> dict[str, Any]:
+        return {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}}
+
+    spec = (await api.ok("POST", path, pod(runtimeClassName="sandbox", nodeSelector={"disk": "ssd"})))["spec"]
+    assert spec["overhead"] == {"cpu": "100m"} and spec["nodeSelector"] == {"disk": "ssd", "sandbox": "yes"}
+    assert toleration in spec["tolerations"]
+    for given, why in (
+        ({"runtimeClassName": "none"}, 'pod rejected: RuntimeClass "none" not found'),
+        ({"runtimeClassName": "sandbox", "overhead": {"cpu": "1"}}, "doesn't match RuntimeClass's defined Overhead"),
+        ({"overhead": {"cpu": "1"}}, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined"),
+        (
+            {"runtimeClassName": "sandbox", "nodeSelector": {"sandbox": "no"}},
+            "conflict: runtimeClass.scheduling.nodeSelector[sandbox] = yes; pod.spec.nodeSelector[sandbox] = no",
+        ),
+    ):
+        assert why in await api.why(403, "POST", path, pod(**given))

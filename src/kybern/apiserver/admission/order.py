@@ -11,6 +11,7 @@ from kybern.apiserver.admission.certificates import (
     CertificateSubjectRestriction,
 )
 from kybern.apiserver.admission.crdcleanup import CustomResourceCleanup
+from kybern.apiserver.admission.defaultingressclass import DefaultIngressClass
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from kybern.apiserver.admission.limitranger import LimitRanger
 from kybern.apiserver.admission.mutatingwebhook import MutatingAdmissionWebhook
@@ -20,6 +21,7 @@ from kybern.apiserver.admission.podsecurity.plugin import PodSecurity
 from kybern.apiserver.admission.priority import Priority
 from kybern.apiserver.admission.resourcequota import ResourceQuota
 from kybern.apiserver.admission.rolebindings import RoleEscalation
+from kybern.apiserver.admission.runtimeclass import RuntimeClass
 from kybern.apiserver.admission.serviceaccount import ServiceAccount
 from kybern.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
 from kybern.apiserver.admission.validatingwebhook import ValidatingAdmissionWebhook
@@ -35,9 +37,11 @@ ORDER: tuple[Callable[[App], Plugin], ...] = (
     PodSecurity,
     Priority,
     DefaultTolerationSeconds,
+    RuntimeClass,
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    DefaultIngressClass,
     MutatingAdmissionWebhook,
     ValidatingAdmissionWebhook,
     ResourceQuota,
