@@ -13,6 +13,7 @@ import orjson
 from kybern.api import fieldsets, managedfields
 from kybern.api.errors import BadRequest, Conflict, Unclassified
 from kybern.api.fieldsets import FieldSet
+from kybern.api.go_values import go_value
 from kybern.api.managedfields import APPLY, UPDATE, Entry
 from kybern.api.patch import clone
 from kybern.api.schema import ANY, Type
@@ -85,7 +86,7 @@ def _check_typed(typ: Type, value: Any, path: str, said: list[str]) -> None:
     if value is None or typ.shape in ("any", "deduced"):
         return
     if not fits(value):
-        found = _GO_TYPES[type(value)] if typ.shape in _NUMBERS else f"&{{{_go_value(value)}}}"
+        found = _GO_TYPES[type(value)] if typ.shape in _NUMBERS else f"&{{{go_value(value)}}}"
         said.append(f"{path}: expected {wanted}, got {found}")
     elif isinstance(value, dict):
         for name, part in value.items():
@@ -132,15 +133,6 @@ _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(_NUMBERS, ("numeric (int or float)", _is_number)),
 }
 _GO_TYPES = {str: "string", bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
-
-
-def _go_value(value: Any) -> str:
-    """A JSON value as Go prints it."""
-    if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{_go_value(value[key])}' for key in sorted(value))}]"
-    if isinstance(value, list):
-        return f"[{' '.join(map(_go_value, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # Merging.

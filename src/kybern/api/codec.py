@@ -1,4 +1,4 @@
-"""Request bodies to objects: JSON, YAML; bounded depth; duplicate fields where someone asks for them."""
+"""Request bodies to objects: JSON, YAML, protobuf; bounded depth; what comes twice in them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decode(body: bytes, content_type: str = JSON) -> Object:
     if media == JSON or media.endswith("+json"):
         decoded = _json(body)
     elif media == YAML or media.endswith("+yaml"):
-        decoded = _yaml(body)
+        decoded = _yaml(body) if (found := _json_of_yaml(body)) is None else found
     else:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}"
@@ -53,13 +53,24 @@ def _json(body: bytes) -> Any:
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"couldn't get version/kind; json parse error: {_json_problem(body, error)}") from None
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and type(decoded) in (dict, list):
-        _check_depth(decoded)
+        raise BadRequest(f"couldn't get version/kind; json parse error: {json_problem(body, error)}") from None
+    if too_deep(body, decoded):
+        raise BadRequest("couldn't get version/kind; json parse error: exceeded max depth")
     return decoded
 
 
-def _json_problem(body: bytes, error: orjson.JSONDecodeError) -> str:
+def _json_of_yaml(body: bytes) -> Any:
+    """JSON is YAML too, and clients send it as such; None where it isn't."""
+    if not body.startswith(b"{"):
+        return None
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return None if too_deep(body, decoded) else decoded
+
+
+def json_problem(body: bytes, error: orjson.JSONDecodeError) -> str:
     """The Go decoder's words for malformed JSON."""
     text = body.decode("utf-8", "replace")
     if not text.strip():
@@ -86,8 +97,15 @@ def _json_problem(body: bytes, error: orjson.JSONDecodeError) -> str:
     return str(error)
 
 
-def _check_depth(decoded: Any) -> None:
-    """Level by level, as the stack must not decide. Raises BadRequest if it nests deeper than MAX_DEPTH."""
+def too_deep(body: bytes, decoded: Any) -> bool:
+    """Whether what a JSON body holds nests deeper than MAX_DEPTH."""
+    return body.count(b"{") + body.count(b"[") > MAX_DEPTH and nests_too_deep(decoded)
+
+
+def nests_too_deep(decoded: Any) -> bool:
+    """Whether it nests deeper than MAX_DEPTH: level by level, as the stack must not decide."""
+    if type(decoded) not in (dict, list):
+        return False
     level = [decoded]
     for _ in range(MAX_DEPTH):
         level = [
@@ -97,8 +115,8 @@ def _check_depth(decoded: Any) -> None:
             if type(item) is dict or type(item) is list
         ]
         if not level:
-            return
-    raise BadRequest("couldn't get version/kind; json parse error: exceeded max depth")
+            return False
+    return True
 
 
 def _yaml(body: bytes) -> Any:
@@ -106,10 +124,10 @@ def _yaml(body: bytes) -> Any:
         # JSON knows no dates and no binary, and upstream reads YAML as JSON: round off what YAML adds.
         return orjson.loads(orjson.dumps(_plain(yaml.load(body, Loader=_JSONLoader), 0)))
     except RecursionError:
-        raise BadRequest("error converting YAML to JSON: exceeded max depth") from None
+        raise BadRequest("yaml: exceeded max depth") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         said = " ".join(str(error).split())
-        raise BadRequest(f"error converting YAML to JSON: yaml: {said}") from None
+        raise BadRequest(f"yaml: {said}") from None
 
 
 class _JSONLoader(_Loader):  # type: ignore[misc]
@@ -138,26 +156,47 @@ def _key(key: Any) -> str:
     return key if isinstance(key, str) else str(key)
 
 
-def duplicates(body: bytes) -> list[str]:
-    """Paths of object keys that come twice in a JSON body, e.g. `spec.replicas`; [] for none or for other bodies."""
-    if not _may_repeat(body):
+def duplicates(body: bytes, content_type: str, decoded: Any) -> list[str]:
+    """Complaints of object keys that come twice in a body, of which `decoded` was made and not yet changed."""
+    media = content_type.partition(";")[0].strip().lower() or JSON
+    if media == protobuf.MEDIA_TYPE:
         return []
+    # Cheap: encoded again it has as many colons, unless a key vanished (or something was written in another way).
+    if orjson.dumps(decoded).count(b":") == body.count(b":"):
+        return []
+    return _yaml_duplicates(body) if media.endswith("yaml") else _json_duplicates(body)
+
+
+def _json_duplicates(body: bytes) -> list[str]:
     found: list[str] = []
     try:
         tree = json.loads(body, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         return []
     _repeated(tree, "", found)
-    return found
+    return [f'duplicate field "{path}"' for path in found]
 
 
-def _may_repeat(body: bytes) -> bool:
-    """Cheap: compact re-encoding has as many `":` as the body unless a key (or a string with `":` in it) vanished."""
-    try:
-        again = orjson.dumps(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return False
-    return again.count(b":") != body.count(b":")
+def _yaml_duplicates(body: bytes) -> list[str]:
+    """All in one complaint, as upstream's YAML decoder makes it."""
+    found: list[tuple[int, str]] = []
+    nodes = [yaml.compose(body, Loader=_JSONLoader)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    found.append((key.start_mark.line + 1, key.value))
+                if isinstance(key.value, str):
+                    seen.add(key.value)
+                nodes.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+    if not found:
+        return []
+    lines = "".join(f'\n  line {line}: key "{key}" already set in map' for line, key in sorted(found))
+    return [f"yaml: unmarshal errors:{lines}"]
 
 
 class _Pairs(list[tuple[str, Any]]):

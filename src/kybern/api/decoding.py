@@ -48,8 +48,8 @@ def strict_error(obj: Object, unknown: Sequence[str], duplicates: Sequence[str])
 
 
 def strict_texts(unknown: Sequence[str], duplicates: Sequence[str]) -> list[str]:
-    """The complaints, one by one: also the texts of warnings."""
-    return [f'duplicate field "{path}"' for path in duplicates] + [f'unknown field "{path}"' for path in unknown]
+    """The complaints, one by one: also the texts of warnings. `duplicates` are complaints already."""
+    return [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
 
 
 # The fast pass: is it clean?

@@ -62,7 +62,8 @@ def _details(resource: str, group: str, name: str) -> Object:
         details["name"] = name
     if group:
         details["group"] = group
-    details["kind"] = resource
+    if resource:
+        details["kind"] = resource
     return details
 
 

@@ -5,14 +5,18 @@ No function here changes the object it is given; `clone` is how the project copi
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import orjson
 
+from kybern.api import codec
 from kybern.api.errors import BadRequest, Invalid, RequestTooLarge
 from kybern.api.types import Object
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED = 3 * 1024 * 1024
+"""Bytes that `copy` operations may add: a few could otherwise double an object without end."""
 _REJECTED = "the server rejected our request due to an error in our request"
 
 
@@ -31,20 +35,34 @@ def json_patch(obj: Object, operations: Any) -> Object:
         raise BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     if len(operations) > MAX_OPERATIONS:
         raise RequestTooLarge(
-            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+            "Request entity too large: The allowed maximum operations in a JSON patch is "
+            f"{MAX_OPERATIONS}, got {len(operations)}"
         )
     document: Any = clone(obj)
+    copied = 0
     try:
         for operation in operations:
-            document = _operate(document, operation)
-    except _Rejected:
-        raise Invalid(_REJECTED) from None
-    if type(document) is not dict:
-        raise Invalid(_REJECTED)
+            document, grown = _operate(document, operation)
+            copied += grown
+            if copied > MAX_COPIED:
+                raise _Rejected("too much is copied")
+    except (_Rejected, orjson.JSONEncodeError):
+        raise Invalid(_REJECTED, details={}) from None
+    if type(document) is not dict or codec.nests_too_deep(document):
+        raise Invalid(_REJECTED, details={})
     return cast(Object, document)
 
 
-def _operate(document: Any, operation: Object) -> Any:
+def _operate(document: Any, operation: Object) -> tuple[Any, int]:
+    """(the document after the operation, bytes copied within it)."""
+    if operation.get("op") == "copy":
+        path, value = _pointer(operation.get("path")), _get(document, _pointer(operation.get("from")))
+        copy = orjson.dumps(value)
+        return _add(document, path, orjson.loads(copy)), len(copy)
+    return _change(document, operation), 0
+
+
+def _change(document: Any, operation: Object) -> Any:
     name = operation.get("op")
     path = _pointer(operation.get("path"))
     if name in ("add", "replace", "test") and "value" not in operation:
@@ -63,11 +81,9 @@ def _operate(document: Any, operation: Object) -> Any:
         if not _equal(found, operation["value"]):
             raise _Rejected("testing value failed")
         return document
-    if name in ("move", "copy"):
+    if name == "move":
         source = _pointer(operation.get("from"))
         value = _get(document, source)
-        if name == "copy":
-            return _add(document, path, orjson.loads(orjson.dumps(value)))
         if path[: len(source)] == source and len(path) > len(source):
             raise _Rejected("can't move a value into itself")
         return _add(_remove(document, source)[0], path, value)
@@ -95,10 +111,9 @@ def _pointer(text: Any) -> list[str]:
 
 def _index(part: str, length: int) -> int:
     """A list index below `length`; upstream also counts negative ones from the end."""
-    try:
-        index = int(part)
-    except ValueError:
-        raise _Rejected("invalid index") from None
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", part):
+        raise _Rejected("invalid index")
+    index = int(part)
     if not -length <= index < length:
         raise _Rejected("index out of bounds")
     return index

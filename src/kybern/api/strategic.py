@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kybern.api.errors import BadRequest
+from kybern.api.go_values import go_value
 from kybern.api.patch import clone
 from kybern.api.schema import ANY, Type
 from kybern.api.types import Object
@@ -31,8 +32,8 @@ def _merge_map(original: Object, patch: Object, typ: Type) -> Object:
         return patch
     if directive == "delete":
         return {}
-    if directive not in (None, "merge"):
-        raise BadRequest(f"unknown patch type found: {directive}")
+    if directive is not None:
+        raise BadRequest(f"unknown patch type: {directive} in map: {go_value({_DIRECTIVE: directive, **patch})}")
     _retain_keys(original, patch)
     for key in [key for key in patch if key.startswith(_ORDER)]:
         _set_order(original, patch, key, typ)
@@ -41,9 +42,19 @@ def _merge_map(original: Object, patch: Object, typ: Type) -> Object:
             _delete_primitives(original, key[len(_DELETE) :], value)
         elif value is None:
             original.pop(key, None)
+        elif key in original:
+            original[key] = _merge_value(original[key], value, typ.child(key))
         else:
-            original[key] = _merge_value(original.get(key), value, typ.child(key))
+            _add(original, key, value)
     return original
+
+
+def _add(target: Object, key: str, value: Any) -> None:
+    """Set what is new; if it is but a directive, that has nothing to work on."""
+    if _is_directive(value):
+        target.pop(key, None)
+    else:
+        target[key] = _without_directives(value)
 
 
 def _merge_value(original: Any, value: Any, typ: Type) -> Any:
@@ -51,7 +62,7 @@ def _merge_value(original: Any, value: Any, typ: Type) -> Any:
         return _merge_map(original, value, typ)
     if isinstance(value, list) and isinstance(original, list) and "merge" in typ.patch_strategy:
         return _merge_list(original, value, typ)
-    return _without_directives(value)
+    return {} if _is_directive(value) else _without_directives(value)
 
 
 def _retain_keys(original: Object, patch: Object) -> None:
@@ -59,9 +70,10 @@ def _retain_keys(original: Object, patch: Object) -> None:
     if keep is None:
         return
     if not isinstance(keep, list) or not all(isinstance(key, str) for key in keep):
-        raise BadRequest("$retainKeys directive is not a list of primitives")
-    if any(not key.startswith("$") and key not in keep for key in patch):
-        raise BadRequest("The retainKeys list must contain all fields present in the patch")
+        raise BadRequest("invalid patch format of retainKeys")
+    if any(value is not None and not key.startswith((_ORDER, _DELETE)) and key not in keep
+           for key, value in patch.items()):  # fmt: skip
+        raise BadRequest("invalid patch format of retainKeys")
     for key in original.keys() - set(keep):
         del original[key]
 
@@ -73,23 +85,20 @@ def _delete_primitives(original: Object, name: str, gone: Any) -> None:
         original[name] = [item for item in original[name] if item not in gone]
 
 
+def _is_directive(value: Any) -> bool:
+    return isinstance(value, dict) and _DIRECTIVE in value
+
+
 def _without_directives(value: Any) -> Any:
-    """A value taken over as it is: what directives asked for has nothing to work on."""
+    """A value taken over as it is: what directives and nulls ask for has nothing to work on."""
     if isinstance(value, dict):
-        if value.get(_DIRECTIVE) == "delete":
-            return {}
-        skip = (_ORDER, _DELETE)
         return {
             key: _without_directives(item)
             for key, item in value.items()
-            if key not in (_DIRECTIVE, _RETAIN) and not key.startswith(skip)
+            if item is not None and key != _RETAIN and not key.startswith((_ORDER, _DELETE)) and not _is_directive(item)
         }
     if isinstance(value, list):
-        return [
-            _without_directives(item)
-            for item in value
-            if not (isinstance(item, dict) and item.get(_DIRECTIVE) in ("delete", "replace"))
-        ]
+        return [_without_directives(item) for item in value if not _is_directive(item)]
     return value
 
 
@@ -105,14 +114,10 @@ def _key_of(merge_key: str) -> Callable[[Any], Any]:
         if not merge_key:
             raise BadRequest("cannot merge lists without merge key for type map[string]interface {}")
         if merge_key not in item:
-            raise BadRequest(f"map: {_go_map(item)} does not contain declared merge key: {merge_key}")
+            raise BadRequest(f"map: {go_value(item)} does not contain declared merge key: {merge_key}")
         return item[merge_key]
 
     return key
-
-
-def _go_map(item: Object) -> str:
-    return f"map[{' '.join(f'{key}:{item[key]}' for key in sorted(item))}]"
 
 
 def _merge_list(original: list[Any], patch: list[Any], typ: Type) -> list[Any]:
@@ -122,7 +127,9 @@ def _merge_list(original: list[Any], patch: list[Any], typ: Type) -> list[Any]:
     merged, patch, replaced = _special_items(list(original), patch, key)
     if replaced:
         return patch
-    places = {_hashable(key(item)): i for i, item in enumerate(merged)}
+    places: dict[Any, int] = {}
+    for i, item in enumerate(merged):
+        places.setdefault(_hashable(key(item)), i)
     for item in patch:
         place = places.get(_hashable(key(item)))
         if place is None:
@@ -151,12 +158,10 @@ def _special_items(
             original = [old for old in original if key(old) != gone]
         elif directive == "replace":
             replaced = True
-            rest = {name: value for name, value in item.items() if name != _DIRECTIVE}
-            plain += [rest] if rest else []
         elif directive == "merge":
-            plain.append({name: value for name, value in item.items() if name != _DIRECTIVE})
+            raise BadRequest("merging lists cannot yet be specified in the patch")
         else:
-            raise BadRequest(f"unknown patch type found: {directive}")
+            raise BadRequest(f"unknown patch type: {directive} in map: {go_value(item)}")
     return original, plain, replaced
 
 
@@ -189,7 +194,7 @@ def _set_order(original: Object, patch: Object, directive: str, typ: Type) -> No
     kind = typ.child(name)
     key = _key_of(kind.merge_key)
     given, live = patch.pop(name, None), original.get(name)
-    if given is not None and not isinstance(given, list):
+    if not isinstance(given if given is not None else [], list):
         raise BadRequest("invalid patch format of setElementOrder list")
     _check_order(given or [], order, key)
     gone = patch.pop(f"{_DELETE}{name}", None)
@@ -220,5 +225,5 @@ def _check_order(given: list[Any], order: list[Any], key: Callable[[Any], Any]) 
             at = known.index(key(item), at)
         except ValueError:
             raise BadRequest(
-                f"The order in patch list:\n{given}\n doesn't match {_ORDER.rstrip('/')} list:\n{order}\n"
+                f"The order in patch list:\n{go_value(given)}\n doesn't match {_ORDER[:-1]} list:\n{go_value(order)}\n"
             ) from None

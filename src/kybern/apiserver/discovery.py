@@ -27,7 +27,7 @@ GROUP_ORDER = (
 """Built-in groups as clients see them, which is also how kubectl settles ambiguous names; custom groups follow."""
 
 _AGGREGATED = re.compile(
-    r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2|v2beta1)\s*;\s*as=APIGroupDiscoveryList"
+    r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2)\s*;\s*as=APIGroupDiscoveryList"
 )
 _SUBRESOURCE_VERBS = ("get", "patch", "update")
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?$")

@@ -58,7 +58,7 @@ class OpenAPI:
         if path == "/openapi/v2":
             return await self._serve_v2(request)
         if path == "/openapi/v3":
-            return Response(200, orjson.dumps(self._index()), JSON, [("cache-control", "no-cache, private")])
+            return _answer(request, _packed(lambda: orjson.dumps(self._index()), JSON), [])
         name = path.removeprefix("/openapi/v3/")
         found = self._found(name)
         if found is None:

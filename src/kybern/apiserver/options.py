@@ -21,7 +21,6 @@ class WriteOptions:
     dry_run: bool = False
     manager: str = "unknown"
     validation: str = "Warn"
-    explicit_validation: bool = False
     force: bool | None = None
 
     def as_object(self) -> Object:
@@ -48,7 +47,7 @@ def read(request: Request, kind: str) -> WriteOptions:
     validation = request.arg("fieldValidation")
     if validation and validation not in VALIDATIONS:
         errors.unsupported("fieldValidation", validation, VALIDATIONS)
-    found.validation, found.explicit_validation = validation or "Warn", bool(validation)
+    found.validation = validation or "Warn"
     if request.arg("force"):
         found.force = request.flag("force")
     if errors:

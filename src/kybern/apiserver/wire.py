@@ -43,10 +43,12 @@ def head(
     upgrade: bool = False,
 ) -> bytes:
     """Status line and headers. `length` is the body's, if it is known and not among the headers."""
-    lines = [_STATUS.get(status) or f"HTTP/1.1 {status} Status\r\n"]
-    lines += [f"{name}: {_clean(value)}\r\n" for name, value in headers]
+    own = "".join([f"{name}: {_clean(value)}\r\n" for name, value in headers])
+    lines = [_STATUS.get(status) or f"HTTP/1.1 {status} Status\r\n", own]
     if not upgrade:
-        lines.append(f"cache-control: no-cache, private\r\ndate: {_now()}\r\n")
+        if "cache-control: " not in own:
+            lines.append("cache-control: no-cache, private\r\n")
+        lines.append(f"date: {_now()}\r\n")
         if close:
             lines.append("connection: close\r\n")
         if chunked:

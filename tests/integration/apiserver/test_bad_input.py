@@ -74,7 +74,7 @@ CASES = {
     "patch of no known type": ("PATCH", f"{MAPS}/there", {}, JSON, 415, "UnsupportedMediaType"),
     "patch that isn't one": ("PATCH", f"{MAPS}/there", b"1", "application/merge-patch+json", 400, "BadRequest"),
     "patch to a wrong type": (
-        "PATCH", f"{MAPS}/there", {"data": {"a": 1}}, "application/merge-patch+json", 400, "BadRequest",
+        "PATCH", f"{MAPS}/there", {"data": {"a": 1}}, "application/merge-patch+json", 422, "Invalid",
     ),
     "patch of a missing path": (
         "PATCH", f"{MAPS}/there", [{"op": "remove", "path": "/data/none"}], "application/json-patch+json", 422,

@@ -11,8 +11,9 @@ import orjson
 
 from kybern.api import codec, decoding, patch
 from kybern.api.apply import apply, undeclared_fields
-from kybern.api.errors import BadRequest, Invalid, NotFound, UnsupportedMediaType
+from kybern.api.errors import BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType
 from kybern.api.field import Errors
+from kybern.api.go_values import go_value
 from kybern.api.resource import Resource
 from kybern.api.schema import ANY, Type
 from kybern.api.strategic import strategic_merge_patch
@@ -53,6 +54,9 @@ async def modify(app: App, request: Request, resource: Resource, subresource: st
     except NotFound:
         if subresource:
             raise
+        body.check_name(config["metadata"], info.name)
+        _check_no_uid(config, resource, info.name)
+        config["metadata"].pop("resourceVersion", None)
         made = _applied(update, config, None)
         return written(request, resource, await create(app, request, resource, made, asked, applied=True), 201)
     return written(request, resource, entry)
@@ -85,12 +89,17 @@ def changer(request: Request, resource: Resource, asked: WriteOptions, media: st
     """What the patch does to an object of the request's version. Raises BadRequest where it can't be read."""
     content, typ = content_of(request), type_of(resource, request.info.version) or ANY
     version = request.info.version
-    strict = asked.explicit_validation and asked.validation != "Ignore"
-    duplicates = codec.duplicates(request.body) if strict else ()
+    duplicates = codec.duplicates(request.body, codec.JSON, content) if asked.validation != "Ignore" else ()
 
     def change(current: Object) -> Object:
         new = patched(current, content, typ, media)
-        unknown = body.check(new, resource, version)
+        try:
+            unknown = body.check(new, resource, version)
+        except BadRequest as error:
+            raise _unfit(new, content, media, error.message.partition(": ")[2]) from None
+        if asked.validation == "Strict" and (unknown or duplicates):
+            said = ", ".join(decoding.strict_texts(unknown, duplicates))
+            raise _unfit(new, content, media, f"strict decoding error: {said}")
         body.complain(request, new, asked, unknown, duplicates)
         _check_identity(current, new, resource, version)
         return new
@@ -98,12 +107,22 @@ def changer(request: Request, resource: Resource, asked: WriteOptions, media: st
     return change
 
 
+def _unfit(new: Object, content: Any, media: str, why: str) -> Invalid:
+    """The error of a patch that doesn't leave an object of the kind."""
+    errors = Errors()
+    errors.invalid("patch", go_value(content) if media == STRATEGIC else orjson.dumps(new).decode(), why)
+    return Invalid.of("", "", "", errors)
+
+
 def content_of(request: Request) -> Any:
     """The patch in the body. Raises BadRequest."""
     try:
-        return orjson.loads(request.body)
+        content = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"error decoding patch: {error}") from None
+        raise BadRequest(f"error decoding patch: {codec.json_problem(request.body, error)}") from None
+    if codec.too_deep(request.body, content):
+        raise BadRequest("error decoding patch: exceeded max depth")
+    return content
 
 
 def patched(current: Object, content: Any, typ: Type, media: str) -> Object:
@@ -120,30 +139,49 @@ def _check_identity(current: Object, new: Object, resource: Resource, version: s
     metadata = new.get("metadata")
     if not isinstance(metadata, dict):
         raise decoding.cannot_be_handled(new, "metadata is missing")
-    name = current["metadata"]["name"]
-    if metadata.get("name") != name:
-        raise BadRequest(
-            f"the name of the object ({metadata.get('name') or ''}) does not match the name on the URL ({name})"
-        )
-    if metadata.get("namespace") != current["metadata"].get("namespace"):
+    body.check_name(metadata, current["metadata"]["name"])
+    namespace = current["metadata"].get("namespace")
+    if namespace and not metadata.get("namespace"):
+        metadata["namespace"] = namespace
+    elif metadata.get("namespace") != namespace:
         raise BadRequest(body.NAMESPACES_DIFFER)
 
 
 def _configuration(request: Request, resource: Resource, asked: WriteOptions) -> Object:
     """The body of a server-side apply. Raises BadRequest."""
     version = request.info.version
-    config = codec.decode(request.body, codec.YAML)
-    if not config.get("apiVersion") or not config.get("kind"):
-        raise BadRequest("invalid object type: apiVersion and kind are required")
+    try:
+        config = codec.decode(request.body, codec.YAML)
+    except BadRequest as error:
+        raise BadRequest(f"error decoding YAML: {error.message}") from None
+    repeated = codec.duplicates(request.body, codec.YAML, config) if asked.validation != "Ignore" else ()
+    served = f"{resource.group}/{version}" if resource.group else version
+    if (given := config.get("apiVersion") or "") != served:
+        raise BadRequest(
+            f"Incorrect version specified in apply patch. Specified patch version: {given}, expected: {served}"
+        )
+    if not config.get("kind"):
+        raise BadRequest("invalid object type: kind is required")
     body.identify(config, resource, version)
     unknown = body.check(config, resource, version)
     if unknown:
         raise undeclared_fields(config, unknown)
-    strict = asked.explicit_validation and asked.validation != "Ignore"
-    body.complain(request, config, asked, (), codec.duplicates(request.body) if strict else ())
+    said = [f"error converting YAML to JSON: {complaint}" for complaint in repeated]
+    if said and asked.validation == "Strict":
+        raise BadRequest(f"error strict decoding YAML: {said[0]}")
+    request.warnings += said
     config["metadata"] = config.get("metadata") or {}
-    body.place(config, resource, request.info.namespace, request.info.name)
+    if config["metadata"].get("name"):
+        body.check_name(config["metadata"], request.info.name)
+    body.place(config, resource, request.info.namespace)
     return config
+
+
+def _check_no_uid(config: Object, resource: Resource, name: str) -> None:
+    uid = config["metadata"].get("uid")
+    if uid:
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise Conflict.of(resource.plural, resource.group, name, why)
 
 
 def _applied(update: Update, config: Object, live: Object | None) -> Object:
