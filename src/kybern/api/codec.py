@@ -16,6 +16,8 @@ JSON = "application/json"
 YAML = "application/yaml"
 MAX_DEPTH = 128
 """Deepest nesting taken: far beyond any real object, far below what recursion bears."""
+MAX_YAML_NODES = 100_000
+"""Values of a YAML document beyond one a byte."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -122,7 +124,7 @@ def nests_too_deep(decoded: Any) -> bool:
 def _yaml(body: bytes) -> Any:
     try:
         # JSON knows no dates and no binary, and upstream reads YAML as JSON: round off what YAML adds.
-        return orjson.loads(orjson.dumps(_plain(yaml.load(body, Loader=_JSONLoader), 0)))
+        return orjson.loads(orjson.dumps(_plain(yaml.load(body, Loader=_JSONLoader), 0, [MAX_YAML_NODES + len(body)])))
     except RecursionError:
         raise BadRequest("yaml: exceeded max depth") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
@@ -140,14 +142,25 @@ _JSONLoader.yaml_implicit_resolvers = {
 }
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, depth: int, left: list[int]) -> Any:
+    """`left` is how many values there may still be: aliases of aliases make a short text a large object."""
     if depth > MAX_DEPTH:
         raise ValueError("exceeded max depth")
     if isinstance(value, dict):
-        return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
+        _spend(left, len(value))
+        return {_key(key): _plain(item, depth + 1, left) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item, depth + 1) for item in value]
+        _spend(left, len(value))
+        return [_plain(item, depth + 1, left) for item in value]
+    if isinstance(value, str):
+        _spend(left, len(value) >> 6)
     return value
+
+
+def _spend(left: list[int], number: int) -> None:
+    left[0] -= number
+    if left[0] < 0:
+        raise ValueError("document contains excessive aliasing")
 
 
 def _key(key: Any) -> str:

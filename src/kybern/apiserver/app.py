@@ -75,6 +75,10 @@ class App:
         """What limits how many requests are served at a time."""
         self.running = {False: 0, True: 0}
         """Requests being served: writes (True) and others (False)."""
+        self.request_timeout = 0.0
+        """Seconds after which a request that isn't long-running is answered with a 504; 0 for never."""
+        self.handshake_errors = 0
+        """Connections that failed before they said anything."""
         self.telemetry = Telemetry(self)
         self.audit: Audit | None = None
         self.services: dict[str, Any] = {}

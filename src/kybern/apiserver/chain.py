@@ -16,12 +16,12 @@ from __future__ import annotations
 import logging
 
 from kybern.api.errors import APIError, InternalError, ServiceUnavailable, Unauthorized, Unclassified
-from kybern.apiserver import auth_metrics, dispatch, info
+from kybern.apiserver import auth_metrics, deadline, dispatch, info
 from kybern.apiserver.answers import refused
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
 from kybern.apiserver.authz.base import decide, forbidden
-from kybern.apiserver.compression import THRESHOLD, compressed
+from kybern.apiserver.compression import THRESHOLD, compressed, unpack
 from kybern.apiserver.flowcontrol.inflight import READS, TooMany
 from kybern.apiserver.following import followed
 from kybern.apiserver.request import ANONYMOUS, Request, Response, Stream, UserInfo, status_response
@@ -39,13 +39,27 @@ async def serve(app: App, request: Request) -> Response:
     """Answer; never raises but for cancellation."""
     began = monotonic()
     request.info = info.parse(request)
-    response = await _answer(app, request)
+    if request.query and "timeout=" in request.query:
+        response = await _timed(app, request)
+    else:
+        response = await _answer(app, request)
     if request.trail is not None:
         response = request.trail.answered(response)
     large = type(response.body) is not bytes or len(response.body) > THRESHOLD
     if large and request.info.subresource not in LONG_RUNNING:
         response = compressed(request, response)
     return app.telemetry.answered(request, response, began)
+
+
+async def _timed(app: App, request: Request) -> Response:
+    if request.info.verb == "watch" or request.info.subresource in LONG_RUNNING:
+        return await _answer(app, request)
+    try:
+        seconds = deadline.asked(request, app.request_timeout)
+    except APIError as error:
+        return status_response(error)
+    answer = _answer(app, request)
+    return await (deadline.within(seconds, answer) if seconds else answer)
 
 
 async def _answer(app: App, request: Request) -> Response:
@@ -118,6 +132,8 @@ async def _permitted(app: App, request: Request) -> Response:
         request.trail.decided(decision)
     if not decision.allowed:
         raise forbidden(request.user, request.info, decision.reason)
+    if "content-encoding" in request.headers and request.info.subresource not in LONG_RUNNING:
+        unpack(request)
     return await dispatch.dispatch(app, request)
 
 

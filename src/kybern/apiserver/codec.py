@@ -15,6 +15,8 @@ import orjson
 
 from kybern.api.resource import Resource
 from kybern.api.types import Object
+from kybern.apiserver.storage_metrics import EVENT_SIZES
+from kybern.process.metrics import Tally
 
 if TYPE_CHECKING:
     from kybern.apiserver.watch_cache import Item
@@ -54,12 +56,15 @@ class Codec:
         "plain",
         "resource",
         "served",
+        "told",
         "version",
     )
 
     def __init__(self, resource: Resource, version: str) -> None:
         self.resource = resource
         self.version = version
+        self.told = Tally(EVENT_SIZES)
+        """The bytes of watch events."""
         self.served = f"{resource.group}/{version}" if resource.group else version
         self.plain = self.served == resource.api_version() and not resource.filled_when_read
         """Whether what is stored is what is served."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from kybern.apiserver.request import Frame, Response, Sink, Stream, Upgrade
@@ -76,6 +76,8 @@ async def _told(body: AsyncIterator[bytes], over: Over) -> AsyncIterator[bytes]:
         async for piece in body:
             yield piece
     finally:
+        if isinstance(body, AsyncGenerator):
+            await body.aclose()
         over()
 
 

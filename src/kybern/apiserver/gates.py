@@ -106,6 +106,7 @@ class Gates:
             app.registry, options.authentication.client_ca_file, options.authentication.front_proxy
         )
         self._flows = self._flow_control()
+        app.request_timeout = options.request_timeout
         self._custom_kinds = CustomKinds(app) if app.registry.scheme.resource(*CRDS) else None
         app.checks["poststarthook/bootstrap"] = self.bootstrap.check
 

@@ -21,7 +21,9 @@ from kybern.apiserver.codec import decode, encode
 from kybern.apiserver.conversion import ConvertingStore
 from kybern.apiserver.hooks import Hooks
 from kybern.apiserver.leases import Leases
+from kybern.apiserver.storage_metrics import StoreTimes
 from kybern.apiserver.watch_cache import CacheLister, Item, WatchCache
+from kybern.process.clock import monotonic
 from kybern.store.base import Entry, KeyExists, Mismatch, Store, StoreError, Untransformable
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Registry:
         self._converting: dict[str, ConvertingStore] = {}
         self.hooks: dict[tuple[str, str], Hooks] = {}
         """What writes of a resource need done around them, by (group, plural); the verbs call them."""
+        self.times = StoreTimes()
         self._leases = Leases(store)
         self._filling: set[asyncio.Task[None]] = set()
 
@@ -69,7 +72,7 @@ class Registry:
         key = resource.cache_key()
         found = self.caches.get(key)
         if found is None:
-            found = self.caches[key] = WatchCache(resource, self.store_of(resource))
+            found = self.caches[key] = WatchCache(resource, self.store_of(resource), self.times)
         return found
 
     def store_of(self, resource: Resource) -> Store:
@@ -149,9 +152,13 @@ class Registry:
         lease = await self._leases.lease(resource.time_to_live) if resource.time_to_live else 0
         value = encode(obj)
         cache.hints[id(value)] = obj
+        began = monotonic()
         try:
-            return await self.store_of(resource).create(key, value, lease=lease)
+            made = await self.store_of(resource).create(key, value, lease=lease)
+            self.times.observe("create", resource, began)
+            return made
         except KeyExists:
+            self.times.observe("create", resource, began)
             raise already_exists(resource, cache.items.get(key), metadata["name"]) from None
         finally:
             del cache.hints[id(value)]
@@ -173,8 +180,11 @@ class Registry:
         cache = self.cache(resource)
         lease = await self._leases.lease(resource.time_to_live) if resource.time_to_live else 0
         cache.hints[id(value)] = obj
+        began = monotonic()
         try:
-            return await self.store_of(resource).update(item.key, value, expect=item.revision, lease=lease)
+            made = await self.store_of(resource).update(item.key, value, expect=item.revision, lease=lease)
+            self.times.observe("update", resource, began)
+            return made
         finally:
             del cache.hints[id(value)]
 
@@ -212,7 +222,10 @@ class Registry:
 
     async def remove(self, resource: Resource, item: Item) -> Entry:
         """Delete what is stored. Raises store.base.Mismatch if it isn't `item` any more."""
-        return await self.store.delete(item.key, expect=item.revision)
+        began = monotonic()
+        gone = await self.store.delete(item.key, expect=item.revision)
+        self.times.observe("delete", resource, began)
+        return gone
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str = "") -> Object:
         """Delete at once, whatever finalizers say. Raises NotFound, Conflict (uid)."""

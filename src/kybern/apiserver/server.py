@@ -7,19 +7,21 @@ bodies, limits, back-pressure, watches, and handing the connection over on an up
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
 
 from kybern.api.errors import BadRequest, RequestTooLarge
-from kybern.apiserver import wire
+from kybern.apiserver import deadline, wire
 from kybern.apiserver.app import App
+from kybern.apiserver.chain import LONG_RUNNING
 from kybern.apiserver.limits import MAX_BODY, MAX_HEADERS, MAX_PIPELINED
 from kybern.apiserver.request import Frame, Request, Response, Stream, Upgrade, status_response
 from kybern.process.clock import monotonic
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 HEADER_SECONDS = 32.0
 """A request must be complete this long after its first byte."""
 IDLE_SECONDS = 180.0
+STUCK_SECONDS = 60.0
+"""Who takes in nothing for so long is dropped, with all that was kept to be sent."""
 SWEEP_SECONDS = 5.0
 KEEPALIVE_SECONDS = 60
 """An upgraded connection that has been silent this long is probed."""
@@ -43,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._app = server.app
         self._loop = server.loop
-        self._parser: Any = httptools.HttpRequestParser(self)
+        self._parser: Any = None
         self._transport: Any = None
         self._queue: deque[Request] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -57,20 +61,28 @@ class Connection(asyncio.Protocol):
         self._sending_body = False
         self._drained: asyncio.Future[None] | None = None
         self.congested = False
+        self._congested_since = 0.0
+        self._request: Request | None = None
+        """What is being answered, until its answer begins."""
         self.since = monotonic()
-        """When the current request began to arrive, or the last one was answered."""
+        """When the current request began to arrive or to be served, or the last one was answered."""
         self._url = b""
         self._headers: dict[str, str] = {}
         self._repeated: dict[str, list[str]] = {}
         self._body: list[bytes] = []
         self._size = 0
-        self._arriving = False
+        self._arriving = self._headed = False
         self._refused: Response | None = None
+
+    def __del__(self) -> None:
+        if self._transport is None and not self._server.closing:
+            self._app.handshake_errors += 1
 
     # From the transport.
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self._parser = httptools.HttpRequestParser(self)
         if self._server.closing:
             # It was on its way when the server began to end: as if it had come too late.
             self._closing = True
@@ -100,6 +112,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.congested = True
+        self._congested_since = monotonic()
 
     def resume_writing(self) -> None:
         self.congested = False
@@ -124,8 +137,9 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url, self._headers, self._repeated, self._body, self._size = b"", {}, {}, [], 0
         self._refused = None
-        self._arriving = True
-        self.since = monotonic()
+        self._arriving, self._headed = True, False
+        if self._task is None:
+            self.since = monotonic()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -147,6 +161,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._size = 0
+        self._headed = True
         length = self._headers.get("content-length", "")
         if length and int(length) > MAX_BODY:
             self._refused = _too_large()
@@ -198,9 +213,14 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, request: Request) -> None:
         last = not self._queue and not self._keep_alive
+        self._request, self.since = request, monotonic()
         try:
             refused = self._refused if last else None
             response = refused or await self._app.handle(request)
+            self._request = None
+            if self._closing and not isinstance(response.body, bytes):
+                await _discard(response)
+                return
             if isinstance(response, Upgrade):
                 await self._hand_over(response)
                 return
@@ -251,6 +271,8 @@ class Connection(asyncio.Protocol):
                 self._transport.write(b"0\r\n\r\n")
         finally:
             self._sending_body = False
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
 
     async def _drain(self) -> None:
         if self._closing:
@@ -343,11 +365,42 @@ class Connection(asyncio.Protocol):
         return self._task is not None
 
     def sweep(self, now: float) -> None:
-        """Close what has been silent for too long."""
-        if self._task is not None or self._stream is not None:
+        """Close what has been silent, or deaf, for too long; answer what takes too long."""
+        if self.congested:
+            if now - self._congested_since > STUCK_SECONDS:
+                log.info("%s takes nothing in, and is dropped", self._client[0])
+                self._transport.abort()
             return
-        if now - self.since > (HEADER_SECONDS if self._arriving else IDLE_SECONDS):
-            self._close()
+        limit = self._app.request_timeout
+        if self._task is not None:
+            request = self._request
+            lasting = request is None or request.info.subresource in LONG_RUNNING
+            if limit and not lasting and now - self.since > limit:
+                self._answer_late()
+        elif self._stream is None:
+            if self._arriving and self._headed and limit:
+                if now - self.since > limit:
+                    self._answer_late()
+            elif now - self.since > (HEADER_SECONDS if self._arriving else IDLE_SECONDS):
+                self._close()
+
+    def _answer_late(self) -> None:
+        """Say that it took too long, and close. What was begun goes on, but nobody hears of it."""
+        response = deadline.too_late()
+        assert isinstance(response.body, bytes)
+        head = wire.head(response.status, response.headers, len(response.body), close=True)
+        self._transport.write(head + response.body)
+        self._close()
+
+
+async def _discard(response: Response) -> None:
+    """Nobody is there to take the answer: let go of what it holds."""
+    if isinstance(response, Stream):
+        response.closed()
+    elif isinstance(response.body, AsyncGenerator):
+        with contextlib.suppress(StopAsyncIteration):
+            await anext(response.body)  # one that never began would not notice its end
+        await response.body.aclose()
 
 
 def _too_large() -> Response:

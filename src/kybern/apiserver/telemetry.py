@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from kybern.apiserver import storage_metrics
 from kybern.apiserver.auth_metrics import AuthCollector
 from kybern.apiserver.following import followed
 from kybern.apiserver.request import Request, RequestInfo, Response, Stream, Upgrade
@@ -26,7 +27,6 @@ SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4,
 SLI_SECONDS = SECONDS[2:]
 SIZES = tuple(10.0**power for power in range(3, 10))
 BODY_SIZES = tuple(50_000.0 + 100_000 * step for step in range(31))
-EVENT_SIZES = tuple(1024.0 * 2**power for power in range(8))
 LONG = frozenset(("WATCH", "CONNECT"))
 MAX_SORTS = 10_000
 _VERBS = {"create": "POST", "update": "PUT", "head": "GET"}
@@ -131,7 +131,7 @@ class Telemetry(Collector):
         """For Prometheus' registry."""
         yield from _requests(list(self._by_labels.values()))
         yield from _running(self._app)
-        yield from _storage(self._app)
+        yield from storage_metrics.families(self._app.registry)
         flows = self._app.flows
         if flows is not None:
             yield from flows.collect()
@@ -188,15 +188,10 @@ def _running(app: App) -> Iterator[Family]:
     running = GaugeMetricFamily("apiserver_current_inflight_requests", "Being served.", labels=["request_kind"])
     running.add_metric(["readOnly"], app.running[False])
     running.add_metric(["mutating"], app.running[True])
-    yield running
-
-
-def _storage(app: App) -> Iterator[Family]:
-    objects = GaugeMetricFamily("apiserver_resource_objects", "Objects stored.", labels=["group", "resource"])
-    older = GaugeMetricFamily("apiserver_storage_objects", "Objects stored, by the resource.", labels=["resource"])
-    # Views of one kind hold the same objects.
-    for cache in {(c.resource.group, c.resource.plural): c for c in app.registry.caches.values()}.values():
-        resource = cache.resource
-        objects.add_metric([resource.group, resource.plural], len(cache.items))
-        older.add_metric([resource.group_resource], len(cache.items))
-    yield from (objects, older)
+    waiting = GaugeMetricFamily("apiserver_current_inqueue_requests", "Waiting their turn.", labels=["request_kind"])
+    flows = app.flows
+    for kind, writes in (("readOnly", False), ("mutating", True)):
+        waiting.add_metric([kind], flows.waiting(writes=writes) if flows is not None else 0)
+    handshakes = CounterMetricFamily("apiserver_tls_handshake_errors", "Connections that failed at TLS.")
+    handshakes.add_metric((), app.handshake_errors)
+    yield from (running, waiting, handshakes)

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from kybern.api.errors import Expired
 from kybern.api.resource import Resource
 from kybern.api.types import Object
-from kybern.apiserver.codec import codec_of, decode
+from kybern.apiserver.codec import Codec, codec_of, decode
+from kybern.apiserver.storage_metrics import StoreTimes
+from kybern.process.clock import monotonic
 from kybern.store.base import Event, Store, StoreError, Unreadable, Untransformable, Watch
 
 log = logging.getLogger(__name__)
@@ -70,8 +72,18 @@ class Listener(Protocol):
 class WatchCache:
     """The cache of one resource (of one storage prefix)."""
 
-    def __init__(self, resource: Resource, store: Store) -> None:
+    def __init__(self, resource: Resource, store: Store, times: StoreTimes | None = None) -> None:
         self.resource = resource
+        self._times = times or StoreTimes()
+        self.codecs: set[Codec] = set()
+        """Of those who watch, or have."""
+        self.filled: int = 0
+        """How often it was read anew."""
+        self.received: int = 0
+        """How many changes came."""
+        self.dropped: int = 0
+        """How many watches fell behind."""
+        self.capacity: int = RING_CHANGES
         self.prefix = resource.prefix()
         self.items: dict[str, Item] = {}
         self.listeners: set[Listener] = set()
@@ -103,7 +115,10 @@ class WatchCache:
         async with self._starting:
             if self.running:
                 return
+            began = monotonic()
             page = await self._store.list(self.prefix)
+            self._times.observe("list", self.resource, began)
+            self.filled += 1
             before = self.items
             self.unreadable = {e.key: e.value.problem for e in page.entries if isinstance(e.value, Unreadable)}
             entries = [e for e in page.entries if e.key not in self.unreadable] if self.unreadable else page.entries
@@ -203,6 +218,7 @@ class WatchCache:
                     self._insert(entry.key)
             self.last = entry.mod_revision
             self.version += 1
+            self.received += 1
             change = Change(event.deleted, item, previous)
             self._remember(change)
             for listener in tuple(self.listeners):

@@ -8,6 +8,7 @@ doesn't keep up queues what it owes; one that owes too much is dropped, and resu
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -24,9 +25,12 @@ from kybern.apiserver.selection import Selection
 from kybern.apiserver.watch_cache import Change, Item, WatchCache
 from kybern.process.clock import random
 
+log = logging.getLogger(__name__)
+
 BOOKMARK_SECONDS = 60.0
-MAX_OWED = 20_000
-"""Changes; initial objects don't count."""
+MAX_OWED, MAX_OWED_BYTES = 8192, 16 << 20
+"""What a watch may be behind: changes, and their bytes; initial objects don't count. The cache's ring keeps no more
+either, so who owes more couldn't go on from there."""
 TIMEOUT_SECONDS = 1800
 """A watch without timeoutSeconds ends between one and two times this."""
 
@@ -82,8 +86,8 @@ class Watcher(Stream):
     """A watch that is answered. Made by verbs/watch.py, started by the listener."""
 
     __slots__ = (
-        "_bookmarks", "_cache", "_deadline", "_first", "_initial", "_initial_end", "_loop", "_owed", "_selection",
-        "_since", "_sink", "_timers", "_view",
+        "_bookmarks", "_cache", "_deadline", "_first", "_initial", "_initial_end", "_loop", "_owed", "_owed_bytes",
+        "_selection", "_since", "_sink", "_timers", "_view",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +113,7 @@ class Watcher(Stream):
         self._initial_end = initial_end
         self._since = cache.revision
         self._owed: deque[Change] = deque(missed)
+        self._owed_bytes = 0
         self._bookmarks = bookmarks
         self._deadline = float(timeout or random.uniform(TIMEOUT_SECONDS, 2 * TIMEOUT_SECONDS))
         self._sink: Sink | None = None
@@ -116,6 +121,7 @@ class Watcher(Stream):
         self._first = view.shape.kind == TABLE
         self._loop = asyncio.get_running_loop()
         cache.listeners.add(self)
+        cache.codecs.add(view.codec)
 
     def start(self, sink: Sink) -> None:
         self._sink = sink
@@ -131,7 +137,9 @@ class Watcher(Stream):
             return
         while self._initial and not sink.congested:
             item = self._initial.popleft()
-            sink.write(self._encode(ADDED, item, item.revision))
+            frame = self._encode(ADDED, item, item.revision)
+            self._view.codec.told.observe(len(frame.data))
+            sink.write(frame)
         if self._initial:
             return
         if self._initial_end and not sink.congested:
@@ -140,6 +148,8 @@ class Watcher(Stream):
                 sink.write(self._view.bookmark(self._since, initial_end=True))
         while self._owed and not sink.congested:
             self._tell(sink, self._owed.popleft())
+        if not self._owed:
+            self._owed_bytes = 0
 
     def closed(self) -> None:
         self._sink = None
@@ -152,11 +162,20 @@ class Watcher(Stream):
     def on_change(self, change: Change) -> None:
         sink = self._sink
         if sink is None or self._owed or self._initial or self._initial_end or sink.congested:
+            if not self._concerned(change):
+                return
             self._owed.append(change)
-            if len(self._owed) > MAX_OWED:
+            self._owed_bytes += len(change.item.value)
+            if len(self._owed) > MAX_OWED or self._owed_bytes > MAX_OWED_BYTES:
+                log.info("a watch of %s fell behind, and ends", self._cache.prefix)
+                self._cache.dropped += 1
                 self._end()
         else:
             self._tell(sink, change)
+
+    def _concerned(self, change: Change) -> bool:
+        matches, previous = self._selection.matches, change.previous
+        return matches(change.item) or (previous is not None and matches(previous))
 
     def on_lost(self) -> None:
         """Changes may be missing: end, so that the client starts over."""
@@ -180,6 +199,7 @@ class Watcher(Stream):
             frame = self._encode(type_, source, item.revision)
             if not self._view.shape.kind or not self._first:
                 change.frames[(type_, self._view.key)] = frame
+        self._view.codec.told.observe(len(frame.data))
         sink.write(frame)
 
     def _encode(self, type_: str, item: Item, revision: int) -> Frame:

@@ -24,7 +24,7 @@ from kybern.api.flowcontrol.flowschema import DANGLING
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.flowcontrol import limits, work
-from kybern.apiserver.flowcontrol.inflight import TooMany
+from kybern.apiserver.flowcontrol.inflight import READS, TooMany
 from kybern.apiserver.flowcontrol.level import CANCELLED, TOO_LATE, Flow, Level, Ticket, deal
 from kybern.apiserver.flowcontrol.retry import RetryAfter
 from kybern.apiserver.flowcontrol.schema import Schema
@@ -81,6 +81,12 @@ class FlowControl:
     def problem(self) -> str:
         """The health check: "" once it follows the configuration."""
         return "" if self.ready else "not started yet"
+
+    def waiting(self, *, writes: bool) -> int:
+        """How many writes, or others, wait for their turn."""
+        queues = [queue for level in self.levels.values() if level.waiting for queue in level.queues]
+        waiting = [ticket.request.info.verb not in READS for queue in queues for ticket in queue.waiting]
+        return waiting.count(writes)
 
     def collect(self) -> Iterator[Any]:
         """For Prometheus' registry."""

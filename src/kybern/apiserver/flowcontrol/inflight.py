@@ -36,6 +36,10 @@ class Inflight:
             raise TooMany
         return _PLACE
 
+    def waiting(self, *, writes: bool) -> int:
+        """How many wait: nobody does."""
+        return 0
+
     def collect(self) -> Iterator[Any]:
         """For Prometheus' registry."""
         return iter(())

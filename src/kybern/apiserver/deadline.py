@@ -1,0 +1,50 @@
+"""The `timeout` parameter of requests: who asks for an answer in so many seconds gets one, if only that it took longer.
+
+What was begun goes on: it may be half done, and is not undone. Source: API concepts, "Common query parameters".
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from kybern.api.errors import BadRequest, Timeout
+from kybern.apiserver.request import Request, Response, status_response
+from kybern.process.flags import duration
+
+TOOK_TOO_LONG = "Timeout: request did not complete within the allotted timeout"
+
+_going_on: set[asyncio.Task[Response]] = set()
+"""Requests that nobody waits for any more; tasks must be held on to."""
+
+
+def asked(request: Request, limit: float) -> float:
+    """The seconds that the request gives us, at most `limit` (0: any); 0 where it gives none. Raises BadRequest."""
+    text = request.arg("timeout")
+    if not text:
+        return 0.0
+    try:
+        seconds = duration(text)
+    except argparse.ArgumentTypeError:
+        raise BadRequest(
+            f'invalid timeout specified in the request URL - time: invalid duration "{text}"', details={}
+        ) from None
+    return min(seconds, limit) if limit else seconds
+
+
+async def within(seconds: float, answer: Coroutine[Any, Any, Response]) -> Response:
+    """The answer, or after so many seconds a 504 in its place."""
+    task = asyncio.ensure_future(answer)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if done:
+        return task.result()
+    _going_on.add(task)
+    task.add_done_callback(_going_on.discard)
+    return too_late()
+
+
+def too_late() -> Response:
+    """What is answered to a request that took too long."""
+    return status_response(Timeout(TOOK_TOO_LONG, details={}))

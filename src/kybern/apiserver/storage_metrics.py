@@ -1,0 +1,104 @@
+"""What the store and the watch caches do, under upstream's metric names.
+
+Source: Kubernetes documentation, "Kubernetes Metrics Reference". etcd_* are of whatever store there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from kybern.api.resource import Resource
+from kybern.process.clock import monotonic
+from kybern.process.metrics import Tally
+
+if TYPE_CHECKING:
+    from kybern.apiserver.registry import Registry
+    from kybern.apiserver.watch_cache import WatchCache
+
+SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
+EVENT_SIZES = tuple(1024.0 * 2**power for power in range(8))
+_LABELS = ("group", "resource")
+
+
+class StoreTimes:
+    """How long the store took, by operation and resource. Call `observe` after each."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[tuple[str, str, str], Tally] = {}
+        self.errors: dict[tuple[str, str, str], int] = {}
+
+    def observe(self, operation: str, resource: Resource, began: float, *, failed: bool = False) -> None:
+        """Note an operation that began then."""
+        key = (operation, resource.group, resource.plural)
+        found = self.tallies.get(key)
+        if found is None:
+            found = self.tallies[key] = Tally(SECONDS)
+        found.observe(monotonic() - began)
+        if failed:
+            self.errors[key] = self.errors.get(key, 0) + 1
+
+
+_GAUGES: tuple[tuple[str, str, Callable[[WatchCache], float]], ...] = (
+    ("apiserver_resource_objects", "Objects stored.", lambda cache: len(cache.items)),
+    ("apiserver_watch_cache_resource_version", "Revision the cache is at.", lambda cache: cache.revision),
+    ("watch_cache_capacity", "Changes the cache keeps at most.", lambda cache: cache.capacity),
+)
+_COUNTERS: tuple[tuple[str, str, Callable[[WatchCache], float]], ...] = (
+    ("apiserver_watch_cache_initializations", "Times the cache was filled.", lambda cache: cache.filled),
+    ("apiserver_watch_cache_events_received", "Changes that came from the store.", lambda cache: cache.received),
+    ("apiserver_watch_cache_events_dispatched", "Changes passed on to watches.", lambda cache: cache.received),
+    ("apiserver_terminated_watchers", "Watches ended because they fell behind.", lambda cache: cache.dropped),
+)
+
+
+def families(registry: Registry) -> Iterator[Any]:
+    """All of them."""
+    # Views of one kind hold the same objects.
+    by_labels = {(cache.resource.group, cache.resource.plural): cache for cache in registry.caches.values()}
+    caches = [(cache, labels) for labels, cache in by_labels.items()]
+    for name, text, read in _GAUGES:
+        gauge = GaugeMetricFamily(name, text, labels=_LABELS)
+        for cache, labels in caches:
+            gauge.add_metric(labels, read(cache))
+        yield gauge
+    older = GaugeMetricFamily("apiserver_storage_objects", "Objects stored, by the resource.", labels=["resource"])
+    for cache, _ in caches:
+        older.add_metric([cache.resource.group_resource], len(cache.items))
+    yield older
+    for name, text, read in _COUNTERS:
+        counter = CounterMetricFamily(name, text, labels=_LABELS)
+        for cache, labels in caches:
+            counter.add_metric(labels, read(cache))
+        yield counter
+    yield from _watch_events(registry.caches.values())
+    yield from _store(registry.times)
+
+
+def _watch_events(caches: Iterable[WatchCache]) -> Iterator[Any]:
+    labels = ("group", "version", "resource")
+    total = CounterMetricFamily("apiserver_watch_events", "Events sent to watches.", labels=labels)
+    sizes = HistogramMetricFamily("apiserver_watch_events_sizes", "Bytes of events sent to watches.", labels=labels)
+    tallies: dict[tuple[str, str, str], Tally] = {}
+    for codec in {codec for cache in caches for codec in cache.codecs}:
+        key = (codec.resource.group, codec.version, codec.resource.plural)
+        tallies.setdefault(key, Tally(EVENT_SIZES)).add(codec.told)
+    for key, tally in tallies.items():
+        total.add_metric(key, sum(tally.numbers))
+        sizes.add_metric(key, tally.buckets(), tally.total)
+    yield from (total, sizes)
+
+
+def _store(times: StoreTimes) -> Iterator[Any]:
+    labels = ("operation", *_LABELS)
+    took = HistogramMetricFamily("etcd_request_duration_seconds", "Time the store took.", labels=labels)
+    total = CounterMetricFamily("etcd_requests", "Requests to the store.", labels=labels)
+    errors = CounterMetricFamily("etcd_request_errors", "Requests that the store failed.", labels=labels)
+    for key, tally in times.tallies.items():
+        took.add_metric(key, tally.buckets(), tally.total)
+        total.add_metric(key, sum(tally.numbers))
+    for key, number in times.errors.items():
+        errors.add_metric(key, number)
+    yield from (took, total, errors)
