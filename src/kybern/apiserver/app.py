@@ -28,10 +28,11 @@ Handler: TypeAlias = "Callable[[App, Request], Awaitable[Response]]"
 
 @dataclass(slots=True, frozen=True)
 class Decision:
-    """What an authorizer says: True, False, or None for no opinion, and why."""
+    """What an authorizer says: True, False, or None for no opinion, and why. `error`: what kept it from knowing."""
 
     allowed: bool | None
     reason: str = ""
+    error: str = ""
 
 
 class Authenticator(Protocol):

@@ -100,6 +100,9 @@ class Trail:
     def decided(self, decision: Decision) -> None:
         """Whether it is allowed, and why."""
         self._allowed = bool(decision.allowed)
+        if decision.error and not self._allowed:
+            self._annotations["authorization.k8s.io/reason"] = "internal error"
+            return
         self._annotations["authorization.k8s.io/decision"] = "allow" if self._allowed else "forbid"
         self._annotations["authorization.k8s.io/reason"] = decision.reason
 

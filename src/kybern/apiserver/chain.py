@@ -20,7 +20,7 @@ from kybern.apiserver import auth_metrics, deadline, dispatch, info
 from kybern.apiserver.answers import refused
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
-from kybern.apiserver.authz.base import decide, forbidden
+from kybern.apiserver.authz.base import decide, refuse
 from kybern.apiserver.compression import THRESHOLD, compressed, unpack
 from kybern.apiserver.flowcontrol.inflight import READS, TooMany
 from kybern.apiserver.following import followed
@@ -130,8 +130,7 @@ async def _permitted(app: App, request: Request) -> Response:
     decision = await decide(app, request.user, request.info)
     if request.trail is not None:
         request.trail.decided(decision)
-    if not decision.allowed:
-        raise forbidden(request.user, request.info, decision.reason)
+    refuse(request.user, request.info, decision)
     if "content-encoding" in request.headers and request.info.subresource not in LONG_RUNNING:
         unpack(request)
     return await dispatch.dispatch(app, request)

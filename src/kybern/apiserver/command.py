@@ -153,7 +153,7 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
     signing = args.service_account_signing_key_file or selfmade.signing_key(args.data_dir)
     longest = flags.seconds("--service-account-max-token-expiration", args.service_account_max_token_expiration)
     return GateOptions(
-        authorization_mode=args.authorization_mode or ("Node", "RBAC"),
+        authorization=flags_auth.authz_options(args),
         authentication=flags_auth.authn_options(args),
         shared_store=bool(args.etcd_servers),
         service_account_issuers=args.service_account_issuer or (DEFAULT_ISSUER,),

@@ -120,8 +120,6 @@ def _add_identity_flags(add: Add) -> None:
 
 
 def _add_policy_flags(add: Add) -> None:
-    add("--authorization-mode", type=_list, default=[], metavar="MODES",
-        help="of Node, RBAC, AlwaysAllow, AlwaysDeny; asked in order (default Node,RBAC)")  # fmt: skip
     add("--enable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn on")
     add("--disable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn off")
     add("--admission-control-config-file", type=Path, default=None, metavar="FILE",

@@ -9,7 +9,10 @@ from typing import Any
 
 from kybern.apiserver.authn.assembly import AuthnOptions
 from kybern.apiserver.authn.requestheader import FrontProxyOptions
+from kybern.apiserver.authz.assembly import DEFAULT, AuthzOptions
+from kybern.apiserver.authz.webhook import WebhookOptions
 from kybern.process.daemon import OperatorError
+from kybern.process.flags import duration
 
 Add = Callable[..., Any]
 
@@ -30,6 +33,45 @@ def add_flags(add: Add) -> None:
     add("--requestheader-group-headers", **names, help="headers with groups; X-Remote-Group is common")
     add("--requestheader-extra-headers-prefix", **names,
         help="beginnings of headers with more; X-Remote-Extra- is common")  # fmt: skip
+    _add_authz_flags(add, path)
+
+
+def _add_authz_flags(add: Add, path: dict[str, Any]) -> None:
+    add("--authorization-mode", type=_list, default=[], metavar="MODES",
+        help="of Node, RBAC, Webhook, ABAC, AlwaysAllow, AlwaysDeny; asked in order (default Node,RBAC)")  # fmt: skip
+    add("--authorization-config", **path, help="AuthorizationConfiguration, in place of the other authorization flags")
+    add("--authorization-policy-file", **path, help="policies of mode ABAC, one a line")
+    add("--authorization-webhook-config-file", **path, help="kubeconfig of the webhook that mode Webhook asks")
+    add("--authorization-webhook-version", choices=("v1", "v1beta1"), default="v1beta1",
+        help="version of the SubjectAccessReviews that are sent to it")  # fmt: skip
+    add("--authorization-webhook-cache-authorized-ttl", type=duration, default=300.0, metavar="DURATION",
+        help="how long its consents are kept")  # fmt: skip
+    add("--authorization-webhook-cache-unauthorized-ttl", type=duration, default=30.0, metavar="DURATION",
+        help="how long its refusals are kept")  # fmt: skip
+
+
+def authz_options(args: argparse.Namespace) -> AuthzOptions:
+    """What they say about authorization. Raises OperatorError where flags don't go together."""
+    others = {
+        "--authorization-mode": args.authorization_mode,
+        "--authorization-webhook-config-file": args.authorization_webhook_config_file,
+    }
+    if args.authorization_config is not None:
+        for flag, given in others.items():
+            if given:
+                raise OperatorError(f"--authorization-config can not be specified when {flag} is")
+    webhook = None
+    if args.authorization_webhook_config_file is not None:
+        webhook = WebhookOptions(
+            "default",
+            args.authorization_webhook_config_file,
+            args.authorization_webhook_version,
+            authorized_ttl=args.authorization_webhook_cache_authorized_ttl,
+            unauthorized_ttl=args.authorization_webhook_cache_unauthorized_ttl,
+        )
+    return AuthzOptions(
+        args.authorization_mode or DEFAULT, webhook, args.authorization_policy_file, args.authorization_config
+    )
 
 
 def authn_options(args: argparse.Namespace) -> AuthnOptions:

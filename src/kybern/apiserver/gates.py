@@ -15,12 +15,9 @@ from pathlib import Path
 from kybern.api.flowcontrol.bootstrap import GROUP as GROUP_OF_FLOWS
 from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
-from kybern.apiserver.app import App, Authorizer
+from kybern.apiserver.app import App
 from kybern.apiserver.authn.assembly import Authentication, AuthnOptions
-from kybern.apiserver.authz.base import AlwaysAllow, AlwaysDeny, Masters
-from kybern.apiserver.authz.node import NodeAuthorizer
-from kybern.apiserver.authz.noderefs import NodeRefs
-from kybern.apiserver.authz.rbac import GROUP, RBAC
+from kybern.apiserver.authz.assembly import Authorization, AuthzOptions
 from kybern.apiserver.bootstrap import Bootstrap
 from kybern.apiserver.clustertrust import ClusterTrust
 from kybern.apiserver.crds import CRDS, CustomKinds
@@ -50,7 +47,7 @@ DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 class GateOptions:
     """The flags that concern the gates, by upstream's names."""
 
-    authorization_mode: Sequence[str] = ("Node", "RBAC")
+    authorization: AuthzOptions = field(default_factory=AuthzOptions)
     authentication: AuthnOptions = field(default_factory=AuthnOptions)
     shared_store: bool = False
     """Whether other servers may be on the same store."""
@@ -91,7 +88,7 @@ class Gates:
             app, options.authentication, self.keys, options.service_account_issuers, self._audiences()
         )
         app.authenticators += self.authentication.request_authenticators()
-        app.authorizers += self._authorizers()
+        self.authorization = Authorization(app, options.authorization)
         if options.admission_control_config_file:
             app.services[admission_config.SERVICE] = admission_config.load(options.admission_control_config_file)
         app.admission = order.chain(app, options.enable_admission_plugins, options.disable_admission_plugins)
@@ -117,6 +114,7 @@ class Gates:
         await self.bootstrap.run()
         await self._services.keep()
         await self._trust.start()
+        self.authorization.start()
         if self._flows is not None:
             await self._flows.start(self.bootstrap.maintain)
         if self._presence:
@@ -129,6 +127,7 @@ class Gates:
         self.app.admission.close()
         await self._services.stop()
         await self._trust.stop()
+        await self.authorization.stop()
         if self._flows is not None:
             await self._flows.stop()
         if self._presence:
@@ -151,31 +150,6 @@ class Gates:
 
     def _audiences(self) -> tuple[str, ...]:
         return tuple(self.options.api_audiences or self.options.service_account_issuers)
-
-    def _authorizers(self) -> list[Authorizer]:
-        lister = self.app.registry.lister
-        found: list[Authorizer] = [Masters()]
-        for mode in self.options.authorization_mode:
-            if mode == "RBAC":
-                kinds = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
-                found.append(RBAC(*(lister(GROUP, plural) for plural in kinds)))
-            elif mode == "Node":
-                found.append(NodeAuthorizer(self._node_refs()))
-            elif mode == "AlwaysAllow":
-                found.append(AlwaysAllow())
-            elif mode == "AlwaysDeny":
-                found.append(AlwaysDeny())
-            else:
-                raise OperatorError(
-                    f'--authorization-mode: "{mode}" is not known here; use Node, RBAC, AlwaysAllow or AlwaysDeny'
-                )
-        return found
-
-    def _node_refs(self) -> NodeRefs:
-        registry = self.app.registry
-        others = (("", "persistentvolumeclaims"), ("storage.k8s.io", "volumeattachments"))
-        found = [registry.lister(*kind) if registry.scheme.resource(*kind) else None for kind in others]
-        return NodeRefs(registry.lister("", "pods"), *found)
 
     def _route_documents(self) -> None:
         app, options = self.app, self.options

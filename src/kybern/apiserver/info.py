@@ -8,6 +8,7 @@ from __future__ import annotations
 from kybern.apiserver.request import Request, RequestInfo
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_SELECTING = frozenset(("list", "watch", "deletecollection"))
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 
@@ -36,9 +37,9 @@ def parse(request: Request) -> RequestInfo:
             info.verb = "watch" if watched or (request.query and request.flag("watch")) else "list"
         elif verb == "delete" and not info.name:
             info.verb = "deletecollection"
-        if not info.name and "fieldSelector" in request.query:
-            info.fields = request.arg("fieldSelector")
-            info.name = _selected_name(info.fields)
+        if "Selector" in request.query and info.verb in _SELECTING:
+            info.fields, info.labels = request.arg("fieldSelector"), request.arg("labelSelector")
+            info.name = info.name or _selected_name(info.fields)
     return info
 
 

@@ -54,7 +54,9 @@ class RequestInfo:
     rest: str = ""
     """What follows the subresource in the path (proxy): starts with a slash, or empty."""
     fields: str = ""
-    """The field selector of a list, watch or deletecollection, which the Node authorizer looks at."""
+    """The field selector of a list, watch or deletecollection, which authorizers may look at."""
+    labels: str = ""
+    """The label selector of such a request."""
 
 
 class Ticket(Protocol):

@@ -86,9 +86,9 @@ def connect(config: ClientConfig, user_agent: str = "kybern", *, quiet: bool = F
     if expires is not None and expires < clock.now():
         said = f"the client certificate for {config.server} expired on {expires:%Y-%m-%d}"
         raise OperatorError(f"{said}; have a new one issued")
-    tls = _tls(config) if config.server.startswith("https") else None
+    tls = tls_context(config) if config.server.startswith("https") else None
     transport = HTTPTransport(
-        config.server, tls=tls, bearer=_bearer(config), identified=bool(config.cert_data), quiet=quiet
+        config.server, tls=tls, bearer=bearer(config), identified=bool(config.cert_data), quiet=quiet
     )
     return Client(transport, user_agent=user_agent)
 
@@ -182,7 +182,8 @@ def _data(entry: dict[str, Any], field: str, file: Path) -> bytes:
     return b""
 
 
-def _tls(config: ClientConfig) -> ssl.SSLContext:
+def tls_context(config: ClientConfig) -> ssl.SSLContext:
+    """TLS as the configuration has it. Raises OperatorError."""
     try:
         context = ssl.create_default_context(cadata=config.ca_data.decode("ascii") if config.ca_data else None)
         # Cluster CAs made by common tools lack the extensions that newer Pythons insist on.
@@ -207,7 +208,8 @@ def _load_identity(context: ssl.SSLContext, config: ClientConfig) -> None:
         context.load_cert_chain(file.name)
 
 
-def _bearer(config: ClientConfig) -> Callable[[], str] | None:
+def bearer(config: ClientConfig) -> Callable[[], str] | None:
+    """What gives the token for a request; None without one."""
     if not config.token_file:
         return (lambda: config.token) if config.token else None
     held = config.token

@@ -314,8 +314,41 @@ async def test_kubelets_read_the_volumes_of_their_claims(api: Api) -> None:
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "volumeName": "the-volume"}
     await api.ok("POST", f"{base}/persistentvolumeclaims", {"metadata": {"name": "claim"}, "spec": spec})
     await api.ok("GET", f"{base}/persistentvolumeclaims/claim", who="node-1")
-    await api.refused(404, "GET", "/api/v1/persistentvolumes/the-volume", who="node-1")
+    namespace = base.rpartition("/")[2]
+    uses = ("nodeStage", "controllerPublish")
+    secrets = {f"{use}SecretRef": {"name": use.lower(), "namespace": namespace} for use in uses}
+    await api.refused(403, "GET", f"{base}/secrets/nodestage", who="node-1")
+    for name, claim in (("the-volume", "claim"), ("another", "other")):
+        body = {
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+                "claimRef": {"kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim},
+                "csi": {"driver": "d", "volumeHandle": "h", **secrets},
+            },
+        }  # fmt: skip
+        await api.ok("POST", "/api/v1/persistentvolumes", body)
+    await api.ok("GET", "/api/v1/persistentvolumes/the-volume", who="node-1")
     await api.refused(403, "GET", "/api/v1/persistentvolumes/another", who="node-1")
+    await api.refused(404, "GET", f"{base}/secrets/nodestage", who="node-1")
+    await api.refused(403, "GET", f"{base}/secrets/controllerpublish", who="node-1")
+    await api.ok("DELETE", "/api/v1/persistentvolumes/the-volume?gracePeriodSeconds=0")
+    await api.ask("PATCH", "/api/v1/persistentvolumes/the-volume", {"metadata": {"finalizers": None}}, kind=MERGE)
+    await api.refused(403, "GET", f"{base}/secrets/nodestage", who="node-1")
+
+
+async def test_kubelets_see_their_own_devices_only(api: Api) -> None:
+    slices = "/apis/resource.k8s.io/v1/resourceslices"
+    for node in ("node-1", "node-2"):
+        pool = {"name": node, "generation": 1, "resourceSliceCount": 1}
+        body = {"metadata": {"name": f"of-{node}"}, "spec": {"driver": "d.example.com", "pool": pool, "nodeName": node}}
+        await api.ok("POST", slices, body)
+    await api.ok("GET", f"{slices}/of-node-1", who="node-1")
+    await api.refused(403, "GET", f"{slices}/of-node-2", who="node-1")
+    await api.ok("GET", f"{slices}?fieldSelector=spec.nodeName%3Dnode-1", who="node-1")
+    for query in ("", "?fieldSelector=spec.nodeName%3Dnode-2", "?fieldSelector=spec.nodeName!%3Dnode-1"):
+        said = await api.why(403, "GET", slices + query, who="node-1")
+        assert said.endswith("can only list/watch/deletecollection resourceslices with nodeName field selector")
 
 
 async def test_kubelets_write_only_what_is_theirs(api: Api) -> None:
@@ -366,6 +399,31 @@ async def test_reviews_of_access(api: Api) -> None:
     asked["spec"]["groups"] = ["system:authenticated"]
     assert (await api.ok("POST", f"{REVIEWS}/subjectaccessreviews", asked))["status"]["allowed"]
     await api.refused(403, "POST", f"{REVIEWS}/subjectaccessreviews", asked, who="olga")
+
+
+async def test_reviews_of_access_with_selectors(api: Api) -> None:
+    path = f"{REVIEWS}/subjectaccessreviews"
+
+    def asked(**more: Any) -> Any:
+        attributes = {"verb": "list", "resource": "pods", "version": "v1", **more}
+        return {"spec": {"user": "system:node:node-1", "groups": ["system:nodes"], "resourceAttributes": attributes}}
+
+    requirement = {"key": "spec.nodeName", "operator": "In", "values": ["node-1"]}
+    for selector in ({"requirements": [requirement]}, {"rawSelector": "spec.nodeName=node-1,status.phase=Running"}):
+        assert (await api.ok("POST", path, asked(fieldSelector=selector)))["status"]["allowed"], selector
+    for selector in ({"rawSelector": "spec.nodeName=node-2"}, {"requirements": [{**requirement, "operator": "NotIn"}]}):
+        assert not (await api.ok("POST", path, asked(fieldSelector=selector)))["status"]["allowed"], selector
+    at = "spec.resourceAttributes.fieldSelector"
+    for selector, why in (
+        ({}, f"{at}.requirements: Required value: when {at} is specified, requirements or rawSelector is required"),
+        ({"requirements": [requirement], "rawSelector": "a=b"},
+         f'{at}.rawSelector: Invalid value: "a=b": may not specified at the same time as requirements'),
+        ({"requirements": [{"key": "a", "operator": "In"}]},
+         f"{at}.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'"),
+        ({"requirements": [{"key": "a", "operator": "Exists", "values": ["b"]}]},
+         f"{at}.requirements[0].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+    ):  # fmt: skip
+        assert (await api.why(422, "POST", path, asked(fieldSelector=selector))).endswith(why)
 
 
 async def test_reviews_of_rules(api: Api) -> None:

@@ -126,3 +126,57 @@ def test_uncovered_names_what_is_missing() -> None:
     every = compiled([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}])
     assert uncovered(every, compiled([rule("get", "pods/log")])) == []
     assert uncovered(every, compiled([{"verbs": ["get"], "nonResourceURLs": ["/x"]}]))
+
+
+class Counting(FakeLister):
+    """Counts how often a role is looked up."""
+
+    def __init__(self, *objects: Object) -> None:
+        super().__init__(*objects)
+        self.looked_up = 0
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        self.looked_up += 1
+        return super().get(namespace, name)
+
+
+async def test_a_change_takes_away_the_decisions_that_it_concerns_and_no_others() -> None:
+    roles = Counting(named("r", rules=[rule("get", "pods")]), named("s", rules=[rule("get", "pods")]))
+    eve = {"kind": "User", "name": "eve"}
+    bound = FakeLister(binding("r", {"kind": "Group", "name": "dev"}), binding("s", eve))
+    authorizer = RBAC(FakeLister(), FakeLister(), roles, bound)
+    other = UserInfo("eve", ("system:authenticated",))
+
+    def may(user: UserInfo, verb: str = "get") -> bool:
+        return bool(authorizer.decide(user, pods(verb)).allowed)
+
+    assert may(BOB) and may(other)
+    found = roles.looked_up
+    assert may(BOB) and may(other) and roles.looked_up == found
+    roles.put(named("r", rules=[rule("list", "pods")]))
+    assert not may(BOB) and may(BOB, "list")
+    changed = roles.looked_up - found
+    assert changed == 1
+    assert may(other) and roles.looked_up - found == changed
+    # A binding for one user leaves the other alone, and one for a group finds whoever is in it.
+    bound.put({**binding("s", eve, USER), "metadata": {"name": "bind-s"}})
+    assert may(BOB) and may(other)
+    bound.drop("", "bind-s")
+    assert not may(BOB) and not may(other)
+    bound.put(binding("s", {"kind": "Group", "name": "system:authenticated"}))
+    assert may(BOB) and may(other)
+    roles.drop("", "s")
+    assert not may(BOB)
+    assert 'clusterrole.rbac.authorization.k8s.io "s" not found' in authorizer.decide(BOB, pods("get")).reason
+    roles.put(named("s", rules=[rule("get", "pods")]))
+    assert may(BOB) and may(other)
+
+
+def test_users_that_are_forgotten_leave_nothing_behind() -> None:
+    bound = FakeLister()
+    authorizer = RBAC(FakeLister(), FakeLister(), FakeLister(named("r", rules=[rule("get", "pods")])), bound)
+    for number in range(50):
+        name = f"user-{number}"
+        authorizer.decide(UserInfo(name, ("all",)), pods("get"))
+        bound.put(binding("r", {"kind": "User", "name": name}))
+    assert not authorizer._users and not any(authorizer._users_of.values())

@@ -51,5 +51,5 @@ POLICY = {**CONDITION, "namespaceObject": "dyn", "params": "dyn"}
 @lru_cache(maxsize=1)
 def checked() -> tuple[Messages, dict[str, str]]:
     """The types of `request` and `namespaceObject` when an expression is checked, and the messages they are."""
-    messages = Messages(_object(request=REQUEST, namespaceObject=NAMESPACE), whole=False)
+    messages = Messages(_object(request=REQUEST, namespaceObject=NAMESPACE), whole=False, verbatim=True)
     return messages, {"request": messages.type_of(REQUEST), "namespaceObject": messages.type_of(NAMESPACE)}

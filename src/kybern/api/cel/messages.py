@@ -30,9 +30,11 @@ def properties_of(schema: Object) -> Object:
 
 
 class Messages:
-    """The messages of a structural schema; `whole`: its root is a whole resource."""
+    """The messages of a structural schema; `whole`: its root is a whole resource. `verbatim`: names of properties are
+    not escaped, as in types that aren't somebody's schema: `request.namespace`."""
 
-    def __init__(self, schema: Object, *, whole: bool = True) -> None:
+    def __init__(self, schema: Object, *, whole: bool = True, verbatim: bool = False) -> None:
+        self._named = str if verbatim else escaped
         self._types: dict[int, str] = {}
         self._schema = {**schema, EMBEDDED: True} if whole else schema
         self._made: list[DescriptorProto] = []
@@ -71,7 +73,7 @@ class Messages:
         made = DescriptorProto(name=f"T{len(self._made)}")
         made.options.deprecated_legacy_json_field_conflicts = True
         self._made.append(made)
-        fields = {escaped(name): part for name, part in properties_of(node).items()}
+        fields = {self._named(name): part for name, part in properties_of(node).items()}
         taken = set(fields)
         for name, part in fields.items():
             inner = self._typed(part)

@@ -12,7 +12,7 @@ from kybern.api.types import Object
 from kybern.apiserver.admission.base import CREATE, UPDATE, Attributes, Plugin
 from kybern.apiserver.app import App
 from kybern.apiserver.authz.base import MASTERS, Union
-from kybern.apiserver.authz.rbac import GROUP, RBAC
+from kybern.apiserver.authz.rbac import GROUP, rbac_of
 from kybern.apiserver.authz.rules import Rule, compiled, shown, uncovered
 from kybern.apiserver.request import RequestInfo
 
@@ -31,13 +31,7 @@ class RoleEscalation(Plugin):
 
     def __init__(self, app: App) -> None:
         self._app = app
-        lister = app.registry.lister
-        self._rbac = RBAC(
-            lister(GROUP, "roles"),
-            lister(GROUP, "rolebindings"),
-            lister(GROUP, "clusterroles"),
-            lister(GROUP, "clusterrolebindings"),
-        )
+        self._rbac = rbac_of(app)
 
     async def validate(self, a: Attributes) -> None:
         if a.object is None or MASTERS in a.user.groups:

@@ -1,11 +1,12 @@
 """The Node authorizer: a kubelet may touch its own node and what the pods bound to it refer to, nothing else.
 
-The graph is not kept: pods of a node are few and come from the pod lister's view, indexed by node when pods change.
 Source: Kubernetes documentation, "Using Node Authorization".
 """
 
 from __future__ import annotations
 
+from kybern.api import selectors
+from kybern.api.errors import BadRequest
 from kybern.apiserver.app import Decision
 from kybern.apiserver.authz.base import NO_OPINION, YES, Rules
 from kybern.apiserver.authz.noderefs import NodeRefs
@@ -29,6 +30,8 @@ def node_name(user: UserInfo) -> str:
 class NodeAuthorizer:
     """--authorization-mode=Node."""
 
+    label = ("Node", "node")
+
     def __init__(self, refs: NodeRefs) -> None:
         self._refs = refs
         self._rules = compiled(NODE_RULES)
@@ -46,7 +49,9 @@ class NodeAuthorizer:
         return YES if any(rule.allows(info) for rule in self._rules) else NO_OPINION
 
     def rules_for(self, user: UserInfo, namespace: str) -> Rules:
-        return Rules([], [], incomplete=NODES in user.groups)
+        if NODES not in user.groups:
+            return Rules([], [])
+        return Rules([], [], True, "node authorizer does not support user rule resolution")
 
     def _subdivided(self, node: str, info: RequestInfo) -> Decision | None:
         """The decision about kinds that the authorizer knows; None where the static rules decide."""
@@ -66,7 +71,9 @@ class NodeAuthorizer:
             case ("storage.k8s.io", "csinodes"):
                 return _csi_node(node, info)
             case ("resource.k8s.io", "resourceslices"):
-                return _resource_slice(node, info)
+                return self._resource_slice(node, info)
+            case ("certificates.k8s.io", "podcertificaterequests"):
+                return self._certificate_request(node, info)
             case ("", "nodes"):
                 return _node(node, info)
             case ("", "pods"):
@@ -101,6 +108,31 @@ class NodeAuthorizer:
             return YES
         return _unrelated(node)
 
+    def _resource_slice(self, node: str, info: RequestInfo) -> Decision:
+        if info.subresource:
+            return _no("cannot authorize ResourceSlice subresources")
+        match info.verb:
+            case "create":
+                # Whose it is to be, admission (NodeRestriction) looks at.
+                return YES
+            case "get" | "update" | "patch" | "delete":
+                return self._linked(node, info)
+            case "list" | "watch" | "deletecollection":
+                if _selects(info, "spec.nodeName", node):
+                    return YES
+                return _no("can only list/watch/deletecollection resourceslices with nodeName field selector")
+        return _no(
+            "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, "
+            "delete, deletecollection"
+        )
+
+    def _certificate_request(self, node: str, info: RequestInfo) -> Decision | None:
+        if info.verb == "get" and not info.subresource:
+            return self._linked(node, info)
+        if info.verb in ("list", "watch") and not _selects(info, "spec.nodeName", node):
+            return _no("can only list/watch podcertificaterequests with spec.nodeName field selector")
+        return None
+
     def _pod(self, node: str, info: RequestInfo) -> Decision | None:
         """Reading one's own; writes are held to the node by admission (NodeRestriction)."""
         if info.subresource or info.verb not in _READ:
@@ -123,7 +155,10 @@ def _unrelated(node: str) -> Decision:
 
 def _selects(info: RequestInfo, field: str, value: str) -> bool:
     """Whether the request's field selector holds it to one value of a field."""
-    return f"{field}={value}" in (term.strip().replace("==", "=") for term in info.fields.split(","))
+    try:
+        return bool(info.fields) and selectors.parse_fields(info.fields).exact(field) == value
+    except (BadRequest, ValueError):
+        return False
 
 
 def _node(node: str, info: RequestInfo) -> Decision | None:
@@ -152,12 +187,4 @@ def _csi_node(node: str, info: RequestInfo) -> Decision:
         return _no("cannot authorize CSINode subresources")
     if info.verb != "create" and info.name != node:
         return _no("can only access CSINode with the same name as the requesting node")
-    return YES
-
-
-def _resource_slice(node: str, info: RequestInfo) -> Decision:
-    if info.subresource:
-        return _no("cannot authorize ResourceSlice subresources")
-    if info.verb in ("list", "watch", "deletecollection") and not _selects(info, "nodeName", node):
-        return _no("can only list/watch/deletecollection resourceslices with nodeName field selector")
     return YES

@@ -1,45 +1,65 @@
-"""Which objects the pods of a node refer to: the edges that the Node authorizer and TokenRequest ask about."""
+"""Which objects the pods of a node refer to: the edges that the Node authorizer asks about.
+
+    node <- pod <- secret, config map, service account, resource claim, claim
+                   claim <- volume <- secret
+    node <- volume attachment, resource slice, pod certificate request
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kybern.api.types import Object
+from kybern.apiserver.app import App
 from kybern.apiserver.registry import Lister
 
 Ref = tuple[str, str, str]
 """(plural, namespace, name); namespace "" for cluster-scoped objects."""
+OF_NODES = {
+    "volumeattachments": "storage.k8s.io",
+    "resourceslices": "resource.k8s.io",
+    "podcertificaterequests": "certificates.k8s.io",
+}
+"""Resources whose spec.nodeName says to whom they belong -> group."""
 
 
 class NodeRefs:
-    """References of each node's pods, counted as pods come, change and go."""
+    """References of each node's pods, counted as pods come, change and go; of volumes, the claim and the secrets.
+    `others` are listers of resources that name their node, by plural."""
 
-    def __init__(self, pods: Lister, claims: Lister | None = None, attachments: Lister | None = None) -> None:
-        self._pods, self._claims, self._attachments = pods, claims, attachments
+    def __init__(
+        self, pods: Lister, volumes: Lister | None = None, others: Mapping[str, Lister] | None = None
+    ) -> None:
+        self._pods, self._volumes, self._others = pods, volumes, others or {}
         self._by_node: dict[str, Counter[Ref]] = {}
-        pods.on_change(self._on_change)
+        self._claims_by_secret: dict[Ref, Counter[Ref]] = {}
+        pods.on_change(self._pod_changed)
+        if volumes is not None:
+            volumes.on_change(self._volume_changed)
 
     def linked(self, node: str, resource: str, namespace: str, name: str) -> bool:
         """Whether a pod on the node, or the node itself, refers to the object."""
-        refs = self._by_node.get(node, ())
+        refs: Counter[Ref] = self._by_node.get(node, Counter())
         if resource == "persistentvolumes":
-            return any(self._volume_of(ref) == name for ref in refs if ref[0] == "persistentvolumeclaims")
-        if resource == "volumeattachments":
-            attachment = self._attachments.get("", name) if self._attachments else None
-            return bool(attachment) and attachment["spec"].get("nodeName") == node  # type: ignore[index]
-        return (resource, namespace, name) in refs
+            volume = self._volumes.get("", name) if self._volumes else None
+            claim = _claim(volume) if volume else None
+            return claim is not None and claim in refs
+        if resource in OF_NODES:
+            lister = self._others.get(resource)
+            found = lister.get(namespace, name) if lister else None
+            return found is not None and found["spec"].get("nodeName") == node
+        ref = (resource, namespace, name)
+        if ref in refs:
+            return True
+        return resource == "secrets" and any(claim in refs for claim in self._claims_by_secret.get(ref, ()))
 
     def elsewhere(self, node: str, namespace: str, name: str) -> bool:
         """Whether the pod exists and is not on the node. A pod that is gone gives away nothing."""
         pod = self._pods.get(namespace, name)
         return pod is not None and pod["spec"].get("nodeName") != node
 
-    def _volume_of(self, claim: Ref) -> str:
-        found = self._claims.get(claim[1], claim[2]) if self._claims else None
-        return str(found["spec"].get("volumeName", "")) if found else ""
-
-    def _on_change(self, old: Object | None, new: Object | None) -> None:
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         node_before = old["spec"].get("nodeName", "") if old else ""
         node_now = new["spec"].get("nodeName", "") if new else ""
         before = Counter(set(pod_refs(old))) if old and node_before else Counter()
@@ -54,6 +74,54 @@ class NodeRefs:
                 self._by_node.pop(node_before, None)
         if now:
             self._by_node.setdefault(node_now, Counter()).update(now)
+
+    def _volume_changed(self, old: Object | None, new: Object | None) -> None:
+        for volume, sign in ((old, -1), (new, 1)):
+            claim = _claim(volume) if volume else None
+            if volume is None or claim is None:
+                continue
+            for secret in set(volume_secrets(volume)):
+                claims = self._claims_by_secret.setdefault(secret, Counter())
+                claims[claim] += sign
+                if claims[claim] <= 0:
+                    del claims[claim]
+                if not claims:
+                    del self._claims_by_secret[secret]
+
+
+def node_refs(app: App) -> NodeRefs:
+    """Of what the server has stored."""
+    registry = app.registry
+    volumes = registry.lister("", "persistentvolumes") if registry.scheme.resource("", "persistentvolumes") else None
+    others = {
+        plural: registry.lister(group, plural)
+        for plural, group in OF_NODES.items()
+        if registry.scheme.resource(group, plural)
+    }
+    return NodeRefs(registry.lister("", "pods"), volumes, others)
+
+
+def _claim(volume: Object) -> Ref | None:
+    ref = volume["spec"].get("claimRef")
+    return ("persistentvolumeclaims", ref.get("namespace", ""), ref.get("name", "")) if ref else None
+
+
+def volume_secrets(volume: Object) -> Iterator[Ref]:
+    """The secrets that a kubelet needs for a volume; those that only controllers need aren't among them."""
+    spec = volume["spec"]
+    own = (spec.get("claimRef") or {}).get("namespace", "")
+    azure = spec.get("azureFile")
+    if azure:
+        yield "secrets", azure.get("secretNamespace") or own, azure.get("secretName", "")
+    for source in ("cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"):
+        ref = (spec.get(source) or {}).get("secretRef")
+        if ref:
+            yield "secrets", ref.get("namespace") or own, ref.get("name", "")
+    csi = spec.get("csi") or {}
+    for field in ("nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef"):
+        ref = csi.get(field)
+        if ref:
+            yield "secrets", ref.get("namespace", ""), ref.get("name", "")
 
 
 def pod_refs(pod: Object) -> Iterator[Ref]:
@@ -75,6 +143,9 @@ def pod_refs(pod: Object) -> Iterator[Ref]:
         yield "resourceclaims", namespace, claim.get("resourceClaimName", "")
     for claim in spec.get("resourceClaims") or ():
         yield "resourceclaims", namespace, claim.get("resourceClaimName", "")
+    extended = (pod.get("status") or {}).get("extendedResourceClaimStatus")
+    if extended:
+        yield "resourceclaims", namespace, extended.get("resourceClaimName", "")
 
 
 def _env_refs(namespace: str, container: Object) -> Iterator[Ref]:

@@ -16,8 +16,9 @@ from kybern.apiserver.answers import unstored_object
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.base import BadToken
 from kybern.apiserver.authn.bearer import INVALID
+from kybern.apiserver.authz.attributes import info_of
 from kybern.apiserver.authz.base import Union
-from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
+from kybern.apiserver.request import Request, Response, UserInfo
 from kybern.apiserver.review_body import read
 
 Answer: TypeAlias = Callable[[App, Request, Object], Awaitable[Object]]
@@ -81,32 +82,15 @@ async def _self_access(app: App, request: Request, spec: Object) -> Object:
 
 
 async def _decide(app: App, user: UserInfo, spec: Object) -> Object:
-    decision = await Union(app.authorizers).authorize(user, _asked(spec))
+    decision = await Union(app.authorizers).authorize(user, info_of(spec))
     status: Object = {"allowed": bool(decision.allowed)}
     if decision.allowed is False:
         status["denied"] = True
     if decision.reason:
         status["reason"] = decision.reason
+    if decision.error:
+        status["evaluationError"] = decision.error
     return status
-
-
-def _asked(spec: Object) -> RequestInfo:
-    """The request that the review asks about."""
-    path = spec.get("nonResourceAttributes")
-    if path is not None:
-        return RequestInfo(path.get("verb", ""), path.get("path", ""))
-    given = spec.get("resourceAttributes") or {}
-    return RequestInfo(
-        given.get("verb", ""),
-        "",
-        True,
-        given.get("group", ""),
-        given.get("version", ""),
-        given.get("resource", ""),
-        given.get("subresource", ""),
-        given.get("namespace", ""),
-        given.get("name", ""),
-    )
 
 
 async def _rules(app: App, request: Request, spec: Object) -> Object:
@@ -114,7 +98,8 @@ async def _rules(app: App, request: Request, spec: Object) -> Object:
     if not namespace:
         raise BadRequest("no namespace on request")
     rules = Union(app.authorizers).rules_for(request.user, namespace)
-    return {"resourceRules": rules.resource, "nonResourceRules": rules.non_resource, "incomplete": rules.incomplete}
+    status = {"resourceRules": rules.resource, "nonResourceRules": rules.non_resource, "incomplete": rules.incomplete}
+    return {**status, "evaluationError": rules.error} if rules.error else status
 
 
 _ANSWERS: dict[str, Answer] = {
