@@ -92,6 +92,7 @@ def _apiserver_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--service-account-signing-key-file={pki}/sa.key",
         f"--service-cluster-ip-range={settings.service_cidr}",
         "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
         "--enable-bootstrap-token-auth=true",
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",

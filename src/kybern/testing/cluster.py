@@ -85,7 +85,7 @@ class InProcessCluster:
         health.add_routes(self.app)
         users = {self._tokens[name]: authenticated(*user) for name, user in _USERS.items()}
         self.app.authenticators.append(Tokens(users))
-        gates = Gates(self.app, GateOptions())
+        gates = Gates(self.app, GateOptions(enable_admission_plugins=("NodeRestriction",)))
         await gates.start()
         stack.push_async_callback(gates.stop)
         self.client = self.client_of("admin")

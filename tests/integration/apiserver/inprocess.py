@@ -162,7 +162,7 @@ async def serving(
     app = App(Registry(apply(builtin(), runtime_config), store))
     health.add_routes(app)
     app.authenticators.append(NamedUsers())
-    gates = Gates(app, options or GateOptions())
+    gates = Gates(app, options or GateOptions(enable_admission_plugins=("NodeRestriction",)))
     await gates.start()
     try:
         yield Api(app, store)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kybern.api.errors import Forbidden, NotFound
-from kybern.api.types import Object
+from kybern.api.errors import Forbidden
 from kybern.apiserver.admission.base import CREATE, DELETE, UPDATE, Attributes, Plugin
+from kybern.apiserver.admission.namespaces import Namespaces
 from kybern.apiserver.app import App
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
@@ -19,8 +19,7 @@ class NamespaceLifecycle(Plugin):
     operations = frozenset((CREATE, UPDATE, DELETE))
 
     def __init__(self, app: App) -> None:
-        self._registry = app.registry
-        self._namespaces = app.registry.lister("", "namespaces")
+        self._namespaces = Namespaces(app)
 
     async def admit(self, a: Attributes) -> None:
         resource = a.resource
@@ -31,19 +30,10 @@ class NamespaceLifecycle(Plugin):
             return
         if not resource.namespaced or a.operation != CREATE or key == _REVIEW:
             return
-        namespace = self._namespaces.get("", a.namespace)
-        if namespace is None:
-            # Another server may have made it a moment ago: the store knows.
-            namespace = await self._read(a.namespace)
+        namespace = await self._namespaces.get(a.namespace)
         phase = (namespace.get("status") or {}).get("phase")
         if phase == "Terminating" or "deletionTimestamp" in namespace["metadata"]:
             raise _terminating(a)
-
-    async def _read(self, name: str) -> Object:
-        resource = self._registry.scheme.resource("", "namespaces")
-        if resource is None:
-            raise NotFound.of("namespaces", "", name)
-        return await self._registry.get(resource, "", name)
 
 
 def _terminating(a: Attributes) -> Forbidden:

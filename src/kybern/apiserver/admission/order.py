@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
+from kybern.apiserver.admission.alwaysadmit import AlwaysAdmit
+from kybern.apiserver.admission.alwaysdeny import AlwaysDeny
+from kybern.apiserver.admission.alwayspullimages import AlwaysPullImages
 from kybern.apiserver.admission.base import AdmissionChain, Plugin
 from kybern.apiserver.admission.certificates import (
     CertificateApproval,
@@ -13,11 +16,21 @@ from kybern.apiserver.admission.certificates import (
 from kybern.apiserver.admission.crdcleanup import CustomResourceCleanup
 from kybern.apiserver.admission.defaultingressclass import DefaultIngressClass
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
+from kybern.apiserver.admission.denyserviceexternalips import DenyServiceExternalIPs
+from kybern.apiserver.admission.eventratelimit import EventRateLimit
+from kybern.apiserver.admission.extendedresourcetoleration import ExtendedResourceToleration
+from kybern.apiserver.admission.limitpodhardantiaffinitytopology import LimitPodHardAntiAffinityTopology
 from kybern.apiserver.admission.limitranger import LimitRanger
 from kybern.apiserver.admission.mutatingwebhook import MutatingAdmissionWebhook
+from kybern.apiserver.admission.namespaceautoprovision import NamespaceAutoProvision
+from kybern.apiserver.admission.namespaceexists import NamespaceExists
 from kybern.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kybern.apiserver.admission.noderestriction import NodeRestriction
+from kybern.apiserver.admission.ownerreferencespermissionenforcement import OwnerReferencesPermissionEnforcement
+from kybern.apiserver.admission.podnodeselector import PodNodeSelector
 from kybern.apiserver.admission.podsecurity.plugin import PodSecurity
+from kybern.apiserver.admission.podtolerationrestriction import PodTolerationRestriction
+from kybern.apiserver.admission.podtopologylabels import PodTopologyLabels
 from kybern.apiserver.admission.priority import Priority
 from kybern.apiserver.admission.resourcequota import ResourceQuota
 from kybern.apiserver.admission.rolebindings import RoleEscalation
@@ -28,28 +41,58 @@ from kybern.apiserver.admission.validatingwebhook import ValidatingAdmissionWebh
 from kybern.apiserver.app import App
 from kybern.process.daemon import OperatorError
 
-ORDER: tuple[Callable[[App], Plugin], ...] = (
+ORDER: tuple[type[Plugin], ...] = (
+    AlwaysAdmit,
+    NamespaceAutoProvision,
     NamespaceLifecycle,
+    NamespaceExists,
+    LimitPodHardAntiAffinityTopology,
     LimitRanger,
     ServiceAccount,
     NodeRestriction,
     TaintNodesByCondition,
+    AlwaysPullImages,
     PodSecurity,
+    PodNodeSelector,
     Priority,
     DefaultTolerationSeconds,
+    PodTolerationRestriction,
+    EventRateLimit,
+    ExtendedResourceToleration,
+    OwnerReferencesPermissionEnforcement,
     RuntimeClass,
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
     DefaultIngressClass,
+    PodTopologyLabels,
+    DenyServiceExternalIPs,
     MutatingAdmissionWebhook,
     ValidatingAdmissionWebhook,
     ResourceQuota,
+    AlwaysDeny,
     RoleEscalation,
     CustomResourceCleanup,
 )
 
-OFF_BY_DEFAULT = frozenset[str]()
+OFF_BY_DEFAULT = frozenset(
+    plugin.name
+    for plugin in (
+        AlwaysAdmit,
+        AlwaysDeny,
+        AlwaysPullImages,
+        DenyServiceExternalIPs,
+        EventRateLimit,
+        ExtendedResourceToleration,
+        LimitPodHardAntiAffinityTopology,
+        NamespaceAutoProvision,
+        NamespaceExists,
+        NodeRestriction,
+        OwnerReferencesPermissionEnforcement,
+        PodNodeSelector,
+        PodTolerationRestriction,
+    )
+)
 
 ALWAYS_ON = frozenset({RoleEscalation.name, CustomResourceCleanup.name})
 """Not plugins by upstream's count, and so not named in flags: rules of roles and of CRDs."""
@@ -57,14 +100,13 @@ ALWAYS_ON = frozenset({RoleEscalation.name, CustomResourceCleanup.name})
 
 def chain(app: App, enable: Collection[str] = (), disable: Collection[str] = ()) -> AdmissionChain:
     """The chain of --enable-admission-plugins and --disable-admission-plugins. Raises OperatorError (unknown name)."""
-    plugins = [make(app) for make in ORDER]
-    known = {plugin.name for plugin in plugins} - ALWAYS_ON
+    known = {plugin.name for plugin in ORDER} - ALWAYS_ON
     unknown = (set(enable) | set(disable)) - known
     if unknown:
         raise OperatorError(
             f"unknown admission plugin {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
         )
     off = (set(disable) | OFF_BY_DEFAULT) - set(enable)
-    made = AdmissionChain([plugin for plugin in plugins if plugin.name not in off])
+    made = AdmissionChain([plugin(app) for plugin in ORDER if plugin.name not in off])
     app.telemetry.registry.register(made.metrics)
     return made

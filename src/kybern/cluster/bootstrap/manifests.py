@@ -106,6 +106,7 @@ def apiserver(layout: Layout, settings: Settings) -> Object:
         f"--service-account-signing-key-file={pki}/sa.key",
         f"--service-cluster-ip-range={settings.service_cidr}",
         "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
         "--enable-bootstrap-token-auth=true",
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",

@@ -14,6 +14,7 @@ from kybern.api.field import Errors
 from kybern.api.types import Object
 from kybern.apiserver.admission import config as plugins
 from kybern.apiserver.admission.base import CREATE, UPDATE, Attributes, Plugin
+from kybern.apiserver.admission.namespaces import Namespaces
 from kybern.apiserver.admission.podsecurity import config, policy
 from kybern.apiserver.admission.podsecurity.checks import violations
 from kybern.apiserver.admission.podsecurity.metrics import PodSecurityMetrics
@@ -56,7 +57,7 @@ class PodSecurity(Plugin):
     def __init__(self, app: App) -> None:
         self._configuration = config.parse(plugins.of(app, self.name, config.KIND, config.VERSIONS))
         self._registry = app.registry
-        self._namespaces = app.registry.lister("", "namespaces")
+        self._namespaces = Namespaces(app)
         self._metrics = PodSecurityMetrics()
         app.telemetry.registry.register(self._metrics)
 
@@ -98,20 +99,15 @@ class PodSecurity(Plugin):
 
     async def _labels(self, a: Attributes, *, fatal: bool) -> Object:
         """The namespace's labels. Raises InternalError where nobody knows them and it is `fatal`."""
-        namespace = self._namespaces.get("", a.namespace)
-        if namespace is None:
-            # Another server may have made it a moment ago: the store knows.
-            resource = self._registry.scheme.resource("", "namespaces")
-            assert resource is not None
-            try:
-                namespace = await self._registry.get(resource, "", a.namespace)
-            except NotFound as error:
-                self._metrics.failed(a, fatal=True)
-                said = f"failed to lookup namespace {a.namespace}"
-                if fatal:
-                    raise InternalError(f"Internal error occurred: {said}") from error
-                a.annotate(f"{PREFIX}error", f"{said}: {error}")
-                return {}
+        try:
+            namespace = await self._namespaces.get(a.namespace)
+        except NotFound as error:
+            self._metrics.failed(a, fatal=True)
+            said = f"failed to lookup namespace {a.namespace}"
+            if fatal:
+                raise InternalError(f"Internal error occurred: {said}") from error
+            a.annotate(f"{PREFIX}error", f"{said}: {error}")
+            return {}
         return namespace["metadata"].get("labels") or {}
 
     # Pods, and what makes pods.
