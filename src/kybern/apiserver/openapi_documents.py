@@ -6,12 +6,15 @@ from collections.abc import Iterable
 
 from kybern.api.resource import Resource
 from kybern.api.types import Object
-from kybern.apiserver.openapi_paths import QUERY, Operation, operations, root
+from kybern.apiserver.openapi_paths import QUERY, Operation, operations, root, words
 from kybern.apiserver.openapi_schemas import V2_REF, V3_REF, Schemas
 
 ANSWERS = ("application/json", "application/yaml")
 _WORDS = {200: "OK", 201: "Created", 202: "Accepted", 401: "Unauthorized"}
-_PLACES = {"name": "name of the object", "namespace": "object name and auth scope, such as for teams and projects"}
+_PLACES = {
+    "name": "name of the object", "namespace": "object name and auth scope, such as for teams and projects",
+    "path": "path to the resource",
+}  # fmt: skip
 _SECURITY = {
     "BearerToken": {
         "type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication",
@@ -65,7 +68,7 @@ def _extensions(op: Operation) -> Object:
 def _tag(base: str) -> str:
     """`core_v1`, `apps_v1`."""
     parts = base.strip("/").split("/")
-    return f"core_{parts[1]}" if parts[0] == "api" else f"{parts[1].split('.')[0]}_{parts[2]}"
+    return f"core_{parts[1]}" if parts[0] == "api" else f"{words(parts[1])}_{parts[2]}"
 
 
 def _head(op: Operation, base: str) -> Object:
@@ -79,9 +82,9 @@ def _v3_parameters(places: Iterable[str], query: Iterable[str]) -> list[Object]:
         for name in places
     ]  # fmt: skip
     for name in query:
-        kind, words = QUERY[name]
+        kind, said = QUERY[name]
         found.append(
-            {"name": name, "in": "query", "description": words, "schema": {"type": kind, "uniqueItems": True}}
+            {"name": name, "in": "query", "description": said, "schema": {"type": kind, "uniqueItems": True}}
         )
     return found
 
@@ -107,8 +110,8 @@ def _v2_parameters(places: Iterable[str], query: Iterable[str]) -> list[Object]:
         for name in places
     ]  # fmt: skip
     for name in query:
-        kind, words = QUERY[name]
-        found.append({"name": name, "in": "query", "description": words, "type": kind, "uniqueItems": True})
+        kind, said = QUERY[name]
+        found.append({"name": name, "in": "query", "description": said, "type": kind, "uniqueItems": True})
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,26 +21,54 @@ _DELETE = ("dryRun", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreak
 
 QUERY: dict[str, tuple[str, str]] = {
     "allowWatchBookmarks": ("boolean", "Ask a watch for BOOKMARK events."),
+    "command": ("string", "The command to run, one argument each time it is given."),
+    "container": ("string", "The container of the pod, where there are several."),
     "continue": ("string", "The token a former page ended with."),
     "dryRun": ("string", "All: do everything but store the result."),
     "fieldManager": ("string", "Who makes the change, for metadata.managedFields."),
     "fieldSelector": ("string", "Only objects whose fields match."),
     "fieldValidation": ("string", "What becomes of unknown and duplicate fields: Ignore, Warn or Strict."),
+    "follow": ("boolean", "Go on as the log grows."),
     "force": ("boolean", "Take over fields from other managers (apply only)."),
     "gracePeriodSeconds": ("integer", "Seconds until the object is deleted; 0 is at once."),
     "ignoreStoreReadErrorWithClusterBreakingPotential": ("boolean", "Delete an object that cannot be read."),
+    "insecureSkipTLSVerifyBackend": ("boolean", "Trust whatever certificate the kubelet has."),
     "labelSelector": ("string", "Only objects whose labels match."),
     "limit": ("integer", "At most so many objects in one page."),
+    "limitBytes": ("integer", "At most so many bytes of log."),
     "orphanDependents": ("boolean", "Deprecated: use propagationPolicy."),
+    "path": ("string", "The part of the URL that is passed on."),
+    "ports": ("integer", "The ports to forward; for WebSockets only."),
     "pretty": ("string", "true: indent the output."),
+    "previous": ("boolean", "The log of the container before it was last restarted."),
     "propagationPolicy": ("string", "What becomes of dependents: Orphan, Background or Foreground."),
     "resourceVersion": ("string", "How fresh the answer must be, or where a watch begins."),
     "resourceVersionMatch": ("string", "How resourceVersion is meant: Exact or NotOlderThan."),
     "sendInitialEvents": ("boolean", "Begin a watch with what exists."),
+    "sinceSeconds": ("integer", "Only what was logged in the last so many seconds."),
+    "stderr": ("boolean", "Pass on standard error."),
+    "stdin": ("boolean", "Pass on standard input."),
+    "stdout": ("boolean", "Pass on standard output."),
+    "stream": ("string", "Which stream of the log: All, Stdout or Stderr."),
+    "tailLines": ("integer", "Only so many lines from the end."),
     "timeoutSeconds": ("integer", "Seconds after which a list or watch ends."),
+    "timestamps": ("boolean", "Begin each line with when it was logged."),
+    "tty": ("boolean", "Allocate a terminal."),
     "watch": ("boolean", "Follow changes instead of listing."),
 }
 """Query parameter -> (type, description)."""
+
+_STREAMED = ("container", "stderr", "stdin", "stdout", "tty")
+_CONNECT: dict[str, tuple[str, ...]] = {
+    "attach": _STREAMED, "exec": ("command", *_STREAMED), "portforward": ("ports",), "proxy": ("path",),
+}  # fmt: skip
+"""Subresources that a connection is passed on to -> their query parameters."""
+_PROXIED = ("get", "put", "post", "delete", "options", "head", "patch")
+_LOG = (
+    "container", "follow", "insecureSkipTLSVerifyBackend", "limitBytes", "previous", "sinceSeconds", "stream",
+    "tailLines", "timestamps",
+)  # fmt: skip
+_PARTS = re.compile("[A-Za-z0-9]+")
 
 PATCH_TYPES = (
     "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",
@@ -82,6 +111,17 @@ def root(group: str, version: str) -> str:
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
 
 
+def words(group: str) -> str:
+    """A group as ids and tags spell it: `rbacAuthorization` of rbac.authorization.k8s.io."""
+    first, *rest = _PARTS.findall((group or "core").removesuffix(".k8s.io"))
+    return str(first) + "".join(map(capitalized, rest))
+
+
+def capitalized(text: str) -> str:
+    """With a capital first, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 class _Maker:
     def __init__(self, resource: Resource, version: str, schemas: Schemas) -> None:
         self.resource, self.version, self.schemas = resource, version, schemas
@@ -92,7 +132,7 @@ class _Maker:
         self.gvk = {"group": resource.group, "kind": resource.kind, "version": version}
         self.definition = schemas.name(resource.group, version, resource.kind)
         self.list_definition = schemas.name(resource.group, version, f"{resource.kind}List") or self.definition
-        group = "".join(part.capitalize() for part in (resource.group.split(".")[0] or "core").split("-"))
+        group = capitalized(words(resource.group))
         scope = "Namespaced" if resource.namespaced else ""
         self.tail = f"{group}{version.capitalize()}{scope}{resource.kind}"
 
@@ -149,9 +189,13 @@ class _Maker:
         gvk = {"group": sub.group, "kind": sub.kind, "version": sub.version} if sub.kind else self.gvk
         kind = self.schemas.name(sub.group, sub.version, sub.kind) if sub.kind else self.definition
         body, suffix = kind, sub.name.capitalize()
+        if sub.name in _CONNECT:
+            yield from self.connect(sub, path, where, gvk)
+            return
+        query = _LOG if sub.name == "log" else ()
         for verb in sub.verbs:
             if verb == "get":
-                yield self.make("get", path, "read", "get", (), kind, where=where, gvk=gvk, suffix=suffix)
+                yield self.make("get", path, "read", "get", query, kind, where=where, gvk=gvk, suffix=suffix)
             elif verb == "update":
                 yield self.make(
                     "put", path, "replace", "put", _WRITE, kind, body=body, codes=(200, 201), where=where, gvk=gvk,
@@ -167,3 +211,25 @@ class _Maker:
                     "post", path, "create", "post", _WRITE, kind, body=body, codes=(200, 201, 202), where=where,
                     gvk=gvk, suffix=suffix,
                 )  # fmt: skip
+
+    def connect(self, sub: Subresource, path: str, where: tuple[str, ...], gvk: Object) -> Iterator[Operation]:
+        """What is passed on to a kubelet, a pod or a service. The id has the method in it, the answer is text."""
+        query = _CONNECT[sub.name]
+        places = [(path, where, sub.name.capitalize())]
+        methods = ["get", "post"]
+        if sub.name == "proxy":
+            places.append((f"{path}/{{path}}", (*where, "path"), "ProxyWithPath"))
+            methods = list(_PROXIED)
+        for place, named, suffix in places:
+            for method in methods:
+                group, rest = capitalized(words(self.resource.group)), self.tail
+                tail = f"{group}{self.version.capitalize()}{method.capitalize()}"
+                tail += rest.removeprefix(f"{group}{self.version.capitalize()}")
+                said = f"connect {method.upper()} requests to {sub.name} of {self.resource.kind}"
+                made = self.make(
+                    method, place, "connect", "connect", query, "", where=named, gvk=gvk, tail=tail, suffix=suffix,
+                    words=said,
+                )  # fmt: skip
+                made.consumes = ("*/*",)
+                made.query = query
+                yield made

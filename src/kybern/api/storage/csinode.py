@@ -17,6 +17,9 @@ class CSINode(Resource):
     has_generation = False
     columns = (Column("Drivers", "integer", lambda o: len(at(o, "spec", "drivers") or ())), AGE)
 
+    def default(self, obj: Object) -> None:
+        obj.setdefault("spec", {})
+
     def validate(self, obj: Object, errors: Errors) -> None:
         seen: set[str] = set()
         for index, driver in enumerate(obj["spec"].get("drivers") or ()):

@@ -27,6 +27,7 @@ class VolumeAttachment(Resource):
     )
 
     def default(self, obj: Object) -> None:
+        obj.setdefault("spec", {})
         # The schema asks for it; upstream writes a status wherever the object has none.
         obj.setdefault("status", {}).setdefault("attached", False)
 
