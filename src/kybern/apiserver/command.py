@@ -58,7 +58,7 @@ async def serve(args: argparse.Namespace) -> None:
         stack.push_async_callback(registry.close)
         app = App(registry, anonymous=args.anonymous_auth)
         health.add_routes(app)
-        app.checks["store"] = store.problem
+        app.checks["etcd"] = store.problem
         if args.encryption_provider_config:
             encryption = Encryption(args.encryption_provider_config, registry.scheme, store)
             stack.push_async_callback(encryption.close)

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import logging
-import platform
-import sys
 
 from kybern.apiserver.app import App
 from kybern.apiserver.request import Request, Response, json_response
 from kybern.process import metrics
+from kybern.process.version import VERSION
 
-VERSION = {
-    "major": "1",
-    "minor": "36",
-    "emulationMajor": "1",
-    "emulationMinor": "36",
-    "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": "35",
-    "gitVersion": "v1.36.0+kybern",
-    "gitCommit": "",
-    "gitTreeState": "clean",
-    "buildDate": "1970-01-01T00:00:00Z",
-    "goVersion": f"python{platform.python_version()}",
-    "compiler": sys.implementation.name,
-    "platform": f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
-}
 ENDPOINTS = ("healthz", "livez", "readyz")
-LIVE = frozenset(("ping", "store"))
+LIVE = frozenset(("ping", "log", "etcd"))
 """The checks of /livez: what only a restart mends."""
 _TEXT = "text/plain; charset=utf-8"
 
@@ -37,6 +21,7 @@ def add_routes(app: App) -> None:
     """Serve the paths."""
     app.route("/version", _version)
     app.route("/metrics", _metrics)
+    app.route("/metrics/slis", _slis)
     app.route("/", _index)
     for endpoint in ENDPOINTS:
         app.route(f"/{endpoint}", _health)
@@ -51,6 +36,10 @@ async def _metrics(app: App, request: Request) -> Response:
     return Response(200, metrics.page() + app.telemetry.page(), metrics.CONTENT_TYPE)
 
 
+async def _slis(app: App, request: Request) -> Response:
+    return Response(200, metrics.slis(), metrics.CONTENT_TYPE)
+
+
 async def _index(app: App, request: Request) -> Response:
     served = [(kind.group, version) for kind in app.registry.scheme if kind.group for version in kind.versions]
     groups = {f"/apis/{group}" for group, _ in served}
@@ -61,13 +50,14 @@ async def _index(app: App, request: Request) -> Response:
 
 async def _health(app: App, request: Request) -> Response:
     endpoint, _, only = request.path.strip("/").partition("/")
-    checks = {"ping": _well, **app.checks}
+    checks = {"ping": _well, "log": _well, **app.checks}
     if endpoint == "livez":
         checks = {name: check for name, check in checks.items() if name in LIVE}
     if only:
         if only not in checks:
             return Response(404, b"404 page not found\n", _TEXT)
         wrong = checks[only]()
+        metrics.checked(endpoint, only, well=not wrong)
         return Response(500, f"internal server error: {wrong}\n".encode(), _TEXT) if wrong else _ok()
     excluded = set(request.args.get("exclude", ())) if request.query else set()
     # Anyone may read this, so what is wrong is for the log only.
@@ -75,7 +65,10 @@ async def _health(app: App, request: Request) -> Response:
     for name, check in checks.items():
         if name in excluded:
             lines.append(f"[+]{name} excluded: ok")
-        elif wrong := check():
+            continue
+        wrong = check()
+        metrics.checked(endpoint, name, well=not wrong)
+        if wrong:
             failed.append(f"{name}: {wrong}")
             lines.append(f"[-]{name} failed: reason withheld")
         else:

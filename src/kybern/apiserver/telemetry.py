@@ -120,8 +120,8 @@ class Telemetry(Collector):
         sort.sli.observe(seconds - request.elsewhere)
         if request.body:
             sort.bodies.observe(len(request.body))
-        elif request.method == "GET" and type(response.body) is bytes:
-            sort.sizes.observe(len(response.body))
+        elif request.method == "GET" and not isinstance(response, Stream | Upgrade):
+            sort.sizes.observe(_size(response))
 
     def page(self) -> bytes:
         """In Prometheus' text format."""
@@ -135,6 +135,13 @@ class Telemetry(Collector):
         flows = self._app.flows
         if flows is not None:
             yield from flows.collect()
+
+
+def _size(response: Response) -> int:
+    """The bytes of an answer; of one in pieces, what its headers say."""
+    if type(response.body) is bytes:
+        return len(response.body)
+    return next((int(value) for name, value in response.headers if name == "content-length"), 0)
 
 
 def _labels(verb: str, *rest: str) -> tuple[str, ...]:

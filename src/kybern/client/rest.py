@@ -10,15 +10,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
 from kybern.api.errors import APIError, InternalError, from_status
 from kybern.api.types import Object
 from kybern.client.transport import Answer, Transport, Unreachable
-from kybern.process.clock import random
-from kybern.process.metrics import Counter
+from kybern.process.clock import monotonic, random
+from kybern.process.metrics import Counter, Tallies
 
 _READ_ATTEMPTS = 4
 _BUSY_ATTEMPTS = 10
@@ -36,9 +36,9 @@ _PATCH_CONTENT = {
 }
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
 
-_requests = Counter(
-    "rest_client_requests", "Number of HTTP requests, partitioned by status code and method.", ["code", "method"]
-)
+_requests = Counter("rest_client_requests", "Requests sent, by what came of them.", ["code", "host", "method"])
+_SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+_took = Tallies("rest_client_request_duration_seconds", "Time to the answer.", ["verb", "host"], _SECONDS)
 
 
 @dataclass(slots=True)
@@ -62,6 +62,7 @@ class Client:
 
     def __init__(self, transport: Transport, *, user_agent: str = "kybern") -> None:
         self.transport = transport
+        self._host = urlsplit(getattr(transport, "server", "")).netloc
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self.fence: Callable[[], None] | None = None
         """Called before each attempt to write; raises an APIError where nothing may be written now."""
@@ -111,7 +112,7 @@ class Client:
     ) -> AsyncGenerator[bytes, None]:
         """GET, giving the body's chunks as they come (logs, watches). Close the iterator to end it."""
         async with self.transport.open(_target(path, query), {**self._headers, **(headers or {})}) as stream:
-            _requests.labels(str(stream.status), "GET").inc()
+            _requests.labels(str(stream.status), self._host, "GET").inc()
             if stream.status >= 400:
                 raise _error(stream.status, b"".join([chunk async for chunk in stream.chunks]))
             async for chunk in stream.chunks:
@@ -137,16 +138,18 @@ class Client:
         while True:
             if self.fence and method not in ("GET", "HEAD"):
                 self.fence()
+            began = monotonic()
             try:
                 answer = await self.transport.send(method, target, sent, data)
             except Unreachable:
-                _requests.labels("<error>", method).inc()
+                _requests.labels("<error>", self._host, method).inc()
                 failures += 1
                 if method not in ("GET", "HEAD") or failures >= _READ_ATTEMPTS:
                     raise
                 await asyncio.sleep(0.05 * 2**failures * random.uniform(1, 1.5))
                 continue
-            _requests.labels(str(answer.status), method).inc()
+            _requests.labels(str(answer.status), self._host, method).inc()
+            _took.of(method, self._host).observe(monotonic() - began)
             wait = _retry_after(answer)
             if wait is None or busy >= _BUSY_ATTEMPTS:
                 return answer

@@ -9,11 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from kybern.process.metrics import Counter, Gauge
+from kybern.process.clock import monotonic
+from kybern.process.metrics import Counter, Gauge, Tallies
 
 _depth = Gauge("workqueue_depth", "Current depth of workqueue", ["name"])
 _adds = Counter("workqueue_adds", "Total number of adds handled by workqueue", ["name"])
 _retries = Counter("workqueue_retries", "Total number of retries handled by workqueue", ["name"])
+_SECONDS = tuple(10.0**power for power in range(-8, 2))
+_waited = Tallies("workqueue_queue_duration_seconds", "Time a key waits in the queue.", ["name"], _SECONDS)
+_worked = Tallies("workqueue_work_duration_seconds", "Time the work on a key takes.", ["name"], _SECONDS)
+_unfinished = Gauge("workqueue_unfinished_work_seconds", "Time spent on work that isn't done, in all.", ["name"])
+_longest = Gauge("workqueue_longest_running_processor_seconds", "The same, of what takes longest.", ["name"])
 
 
 class QueueClosed(Exception):
@@ -59,18 +65,25 @@ class WorkQueue:
         self._bucket = TokenBucket(rate, burst)
         self._order: deque[str] = deque()
         self._dirty: set[str] = set()
-        self._processing: set[str] = set()
+        self._processing: dict[str, float] = {}
+        """The keys being worked on, and since when."""
+        self._since: dict[str, float] = {}
+        """When keys that wait were added."""
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._depth, self._adds, self._retries = _depth.labels(name), _adds.labels(name), _retries.labels(name)
+        self._waited, self._worked = _waited.of(name), _worked.of(name)
+        _unfinished.labels(name).set_function(lambda: sum(self._ages()))
+        _longest.labels(name).set_function(lambda: max(self._ages(), default=0.0))
 
     def add(self, key: str) -> None:
         """Queue the key; again after the present work if it is being worked on; not twice."""
         if self._closed or key in self._dirty:
             return
         self._dirty.add(key)
+        self._since[key] = monotonic()
         self._adds.inc()
         if key not in self._processing:
             self._push(key)
@@ -124,12 +137,15 @@ class WorkQueue:
         key = self._order.popleft()
         self._depth.dec()
         self._dirty.discard(key)
-        self._processing.add(key)
+        now = self._processing[key] = monotonic()
+        self._waited.observe(now - self._since.pop(key, now))
         return key
 
     def done(self, key: str) -> None:
         """The work on the key ended, well or badly."""
-        self._processing.discard(key)
+        began = self._processing.pop(key, None)
+        if began is not None:
+            self._worked.observe(monotonic() - began)
         if key in self._dirty:
             self._push(key)
 
@@ -141,12 +157,17 @@ class WorkQueue:
         self._timers.clear()
         self._depth.dec(len(self._order))
         self._order.clear()
+        self._since.clear()
         while self._waiters:
             self._wake()
 
     def idle(self) -> bool:
         """Nothing is queued or worked on (keys that wait for a time may be left)."""
         return not self._order and not self._processing
+
+    def _ages(self) -> list[float]:
+        now = monotonic()
+        return [now - began for began in self._processing.values()]
 
     def __len__(self) -> int:
         return len(self._order)

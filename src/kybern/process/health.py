@@ -1,4 +1,4 @@
-"""/healthz, /livez, /readyz and /metrics: a listener so small that every component can afford one."""
+"""/healthz, /livez, /readyz, /metrics and /metrics/slis: a listener so small that every component can afford one."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ async def respond(path: str, checks: Mapping[str, Check]) -> tuple[int, str, byt
     path, _, query = path.partition("?")
     if path == "/metrics":
         return 200, metrics.CONTENT_TYPE, metrics.page()
+    if path == "/metrics/slis":
+        return 200, metrics.CONTENT_TYPE, metrics.slis()
     endpoint, _, only = path.lstrip("/").partition("/")
     if endpoint not in _ENDPOINTS or (only and only not in checks):
         return 404, "text/plain; charset=utf-8", b"404 page not found\n"
@@ -29,6 +31,7 @@ async def respond(path: str, checks: Mapping[str, Check]) -> tuple[int, str, byt
     failed = False
     for name in [only] if only else ["ping", *checks]:
         wrong = await _run(checks[name]) if name in checks else None
+        metrics.checked(endpoint, name, well=wrong is None)
         failed = failed or wrong is not None
         lines.append(f"[+]{name} ok" if wrong is None else f"[-]{name} failed: {wrong}")
     if failed:

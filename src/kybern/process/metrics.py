@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE", "REGISTRY", "Counter", "Gauge", "Histogram", "Tally", "page"]
+from kybern.process.version import VERSION
+
+__all__ = [
+    "CONTENT_TYPE", "REGISTRY", "Counter", "Gauge", "Histogram", "Tallies", "Tally", "checked", "page", "slis",
+]  # fmt: skip
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+_BUILD = ("major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform")
+_SNAKE = {"gitVersion": "git_version", "gitCommit": "git_commit", "gitTreeState": "git_tree_state",
+          "buildDate": "build_date", "goVersion": "go_version"}  # fmt: skip
+Gauge("kubernetes_build_info", "Which version this is.", [_SNAKE.get(name, name) for name in _BUILD]).labels(
+    *(VERSION[name] for name in _BUILD)
+).set(1)
+
+_SLIS = CollectorRegistry()
+_check = Gauge("kubernetes_healthcheck", "Whether it was well when last asked.", ["name", "type"], registry=_SLIS)
+_checks = Counter("kubernetes_healthchecks", "Answers of the check.", ["name", "type", "status"], registry=_SLIS)
 
 
 def page() -> bytes:
     """All metrics, as /metrics answers."""
     return generate_latest(REGISTRY)
+
+
+def slis() -> bytes:
+    """How the health checks went, as /metrics/slis answers (KEP-3466)."""
+    return generate_latest(_SLIS)
+
+
+def checked(endpoint: str, name: str, *, well: bool) -> None:
+    """Note a health check of healthz, livez or readyz."""
+    _check.labels(name, endpoint).set(int(well))
+    _checks.labels(name, endpoint, "success" if well else "error").inc()
 
 
 class Tally:
@@ -44,3 +73,26 @@ class Tally:
             below += number
             made.append((bound, below))
         return made
+
+
+class Tallies(Collector):
+    """A histogram with labels, for hot paths: hold on to what `of` gives."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self._name, self._text, self._labels, self._bounds = name, text, labels, bounds
+        self._rows: dict[tuple[str, ...], Tally] = {}
+        REGISTRY.register(self)
+
+    def of(self, *labels: str) -> Tally:
+        """The histogram of these labels."""
+        found = self._rows.get(labels)
+        if found is None:
+            found = self._rows[labels] = Tally(self._bounds)
+        return found
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """For Prometheus' registry."""
+        made = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        for labels, tally in list(self._rows.items()):
+            made.add_metric(labels, tally.buckets(), tally.total)
+        yield made

@@ -8,6 +8,7 @@ WAIT_BOUNDS = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
 RUN_BOUNDS = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
 LENGTH_BOUNDS = (0, 10, 25, 50, 100, 250, 500, 1000)
 SEATS_BOUNDS = (1, 2, 4, 10)
+USE_BOUNDS = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 WATCH_BOUNDS = (0, 1, 10, 100, 1000, 10000)
 
 
@@ -44,18 +45,18 @@ class Demand:
     def __init__(self) -> None:
         self.spent: dict[int, float] = {}
         """(seats in use + 65536 × seats waited for) -> seconds, since the last digest."""
-        self.utilization = Tally((0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1))
+        self._utilization = Tally(USE_BOUNDS)
         self.average = self.deviation = self.smoothed = 0.0
         self.high = 0
 
     def digest(self, limit: int) -> None:
         """Bring average, deviation and peak up to date, and smooth: demand falls slowly in our memory."""
+        self._utilization = self.utilization(limit)
         seconds = sum(self.spent.values())
         average = square = 0.0
         self.high = 0
         for packed, spent in self.spent.items():
-            in_use, wanted = packed & 0xFFFF, (packed & 0xFFFF) + (packed >> 16)
-            self.utilization.observe(in_use / max(limit, 1), spent)
+            wanted = (packed & 0xFFFF) + (packed >> 16)
             self.high = max(self.high, wanted)
             average += wanted * spent
             square += wanted * wanted * spent
@@ -65,6 +66,14 @@ class Demand:
         self.average, self.deviation = average, max(square - average * average, 0.0) ** 0.5
         envelope = average + self.deviation
         self.smoothed = max(envelope, SMOOTHING * self.smoothed + (1 - SMOOTHING) * envelope)
+
+    def utilization(self, limit: int) -> Tally:
+        """The part of the seats in use, weighed by the seconds it lasted."""
+        made = Tally(USE_BOUNDS)
+        made.add(self._utilization)
+        for packed, spent in self.spent.items():
+            made.observe((packed & 0xFFFF) / max(limit, 1), spent)
+        return made
 
 
 SMOOTHING = 0.977

@@ -82,7 +82,7 @@ def families(levels: Collection[Level]) -> Iterator[Any]:
     )
     for level in levels:
         if not level.exempt:
-            _add(use, [level.name, "executing"], level.demand.utilization)
+            _add(use, [level.name, "executing"], level.demand.utilization(level.limit))
     yield use
 
 

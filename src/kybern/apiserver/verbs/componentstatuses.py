@@ -16,7 +16,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     """get and list. The API server knows of itself and its store; etcd's name stands for the store."""
     request.warnings.append("v1 ComponentStatus is deprecated in v1.19+")
     info, shape = request.info, shape_of(request)
-    check = app.checks.get("store")
+    check = app.checks.get("etcd")
     found = [_status("etcd-0", check() if check else "")]
     if info.verb == "get":
         one = next((status for status in found if status["metadata"]["name"] == info.name), None)

@@ -1,0 +1,147 @@
+"""/metrics as Prometheus sees it: parsed by its own parser, under upstream's names and with upstream's labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from kybern.client.workqueue import WorkQueue
+from tests.integration.apiserver.inprocess import MERGE, Api
+
+_COMMON = {"verb", "group", "version", "resource", "subresource", "scope", "component"}
+_FLOW = {"priority_level", "flow_schema"}
+LABELS = {
+    "apiserver_request_total": {*_COMMON, "dry_run", "code"},
+    "apiserver_request_duration_seconds": {*_COMMON, "dry_run"},
+    "apiserver_request_sli_duration_seconds": _COMMON,
+    "apiserver_response_sizes": _COMMON,
+    "apiserver_longrunning_requests": _COMMON,
+    "apiserver_request_body_size_bytes": {"group", "resource", "verb"},
+    "apiserver_current_inflight_requests": {"request_kind"},
+    "apiserver_current_inqueue_requests": {"request_kind"},
+    "apiserver_watch_events_total": {"group", "version", "resource"},
+    "apiserver_watch_events_sizes": {"group", "version", "resource"},
+    "apiserver_resource_objects": {"group", "resource"},
+    "apiserver_storage_objects": {"resource"},
+    "apiserver_watch_cache_events_received_total": {"group", "resource"},
+    "apiserver_watch_cache_events_dispatched_total": {"group", "resource"},
+    "apiserver_watch_cache_initializations_total": {"group", "resource"},
+    "apiserver_watch_cache_resource_version": {"group", "resource"},
+    "apiserver_terminated_watchers_total": {"group", "resource"},
+    "apiserver_tls_handshake_errors_total": set(),
+    "apiserver_admission_controller_admission_duration_seconds": {"name", "type", "operation", "rejected"},
+    "apiserver_flowcontrol_dispatched_requests_total": _FLOW,
+    "apiserver_flowcontrol_current_inqueue_requests": _FLOW,
+    "apiserver_flowcontrol_current_executing_requests": _FLOW,
+    "apiserver_flowcontrol_current_executing_seats": _FLOW,
+    "apiserver_flowcontrol_nominal_limit_seats": {"priority_level"},
+    "apiserver_flowcontrol_current_limit_seats": {"priority_level"},
+    "apiserver_flowcontrol_request_wait_duration_seconds": {*_FLOW, "execute"},
+    "apiserver_flowcontrol_request_execution_seconds": {*_FLOW, "type"},
+    "apiserver_flowcontrol_priority_level_seat_utilization": {"priority_level", "phase"},
+    "authentication_attempts_total": {"result"},
+    "etcd_request_duration_seconds": {"operation", "group", "resource"},
+    "etcd_requests_total": {"operation", "group", "resource"},
+    "kubernetes_build_info": {"major", "minor", "git_version", "git_commit", "git_tree_state", "build_date",
+                              "go_version", "compiler", "platform"},
+    "process_cpu_seconds_total": set(),
+    "process_start_time_seconds": set(),
+    "process_resident_memory_bytes": set(),
+    "workqueue_adds_total": {"name"},
+    "workqueue_depth": {"name"},
+    "workqueue_queue_duration_seconds": {"name"},
+    "workqueue_work_duration_seconds": {"name"},
+    "workqueue_unfinished_work_seconds": {"name"},
+}  # fmt: skip
+
+
+async def scrape(api: Api, path: str = "/metrics") -> dict[str, Metric]:
+    """The families of a page, by the names of their samples without _bucket, _sum and the like."""
+    status, text = await api.ask("GET", path)
+    assert status == 200
+    check(text)
+    return {name: family for family in text_string_to_metric_families(text) for name in names(family)}
+
+
+def names(family: Metric) -> Iterator[str]:
+    yield family.name
+    for sample in family.samples:
+        yield re.sub("_(bucket|sum|count|created)$", "", sample.name) if family.type == "histogram" else sample.name
+
+
+def check(text: str) -> None:
+    """What Prometheus insists on: each family once, with its help and type; no series twice; buckets that add up."""
+    families = list(text_string_to_metric_families(text))
+    assert len({family.name for family in families}) == len(families)
+    series = [line.rpartition(" ")[0] for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(series) == len(set(series))
+    for family in families:
+        assert family.documentation and family.type != "unknown", family.name
+        if family.type != "histogram":
+            continue
+        rows: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}
+        for sample in family.samples:
+            labels = tuple(sorted((k, v) for k, v in sample.labels.items() if k != "le"))
+            kind = sample.labels.get("le") or sample.name.rpartition("_")[2]
+            rows.setdefault(labels, {})[kind] = sample.value
+        for row in rows.values():
+            buckets = [row[bound] for bound in sorted((k for k in row if k[0] in "0123456789+-"), key=float)]
+            assert buckets == sorted(buckets) and row["+Inf"] == row["count"], family.name
+
+
+async def test_names_and_labels_are_upstreams(api: Api) -> None:
+    path = await api.maps("a b")
+    async with api.watch(path):
+        await api.ok("PATCH", f"{path}/a", {"data": {"k": "v"}}, kind=MERGE)
+    await api.ok("DELETE", f"{path}/b?dryRun=All")
+    await api.ok("GET", f"{path}/a")
+    queue = WorkQueue("tested")
+    queue.add("key")
+    queue.done(await queue.get())
+    found = await scrape(api)
+    assert sorted(LABELS.keys() - found.keys()) == []
+    for name, labels in LABELS.items():
+        given = [sample.labels.keys() - {"le"} for sample in found[name].samples if "_created" not in sample.name]
+        assert given and given[0] == labels, name
+
+
+async def test_requests_are_counted_as_what_they_are(api: Api) -> None:
+    path = await api.maps("a")
+    applied = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    await api.ok("PATCH", f"{path}/a?fieldManager=m", applied, kind="application/apply-patch+yaml")
+    await api.ok("PUT", f"{path}/a?dryRun=All", applied)
+    await api.ok("GET", path)
+    await api.refused(404, "GET", f"{path}/none")
+    async with api.watch(path):
+        during = await scrape(api)
+    await api.ask("GET", "/readyz")
+    await api.ask("GET", "/nothing/of/the/sort")
+    after = await scrape(api)
+
+    def total(**labels: str) -> float:
+        samples = after["apiserver_request_total"].samples
+        return sum(s.value for s in samples if labels.items() <= s.labels.items())
+
+    maps = {"resource": "configmaps", "version": "v1", "component": "apiserver"}
+    assert total(verb="APPLY", code="200", scope="resource", **maps) >= 1
+    assert total(verb="PUT", dry_run="All", **maps) >= 1
+    assert total(verb="POST", code="201", scope="resource", **maps) >= 1
+    assert total(verb="LIST", scope="namespace", **maps) >= 1
+    assert total(verb="GET", code="404", **maps) >= 1
+    assert total(verb="WATCH", code="200", **maps) >= 1
+    assert total(verb="GET", subresource="/readyz") >= 1
+    assert not total(subresource="/nothing/of/the/sort")
+    long = {"verb": "WATCH", **maps}
+    running = [s.value for s in during["apiserver_longrunning_requests"].samples if long.items() <= s.labels.items()]
+    assert max(running) == 1
+
+
+async def test_health_checks_have_a_page_of_their_own(api: Api) -> None:
+    await api.ask("GET", "/livez?verbose")
+    found = await scrape(api, "/metrics/slis")
+    checks = {(s.labels["name"], s.labels["type"]): s.value for s in found["kubernetes_healthcheck"].samples}
+    assert checks["ping", "livez"] == 1
+    assert {"name", "type", "status"} == found["kubernetes_healthchecks_total"].samples[0].labels.keys()
