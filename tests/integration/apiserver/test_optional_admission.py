@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from kybern.apiserver.admission.order import OFF_BY_DEFAULT
 from kybern.apiserver.gates import GateOptions
 from kybern.process.daemon import OperatorError
 from tests.integration.apiserver.inprocess import MERGE, Api, serving
+from tests.unit.apiserver_gates.webhook import ReviewServer
 
 CONFIGURATION = """
 apiVersion: apiserver.config.k8s.io/v1
@@ -204,3 +206,48 @@ async def test_bad_configurations_are_operators_errors(
     with pytest.raises(OperatorError, match=said):
         async with serving(options):
             pass
+
+
+async def test_a_webhook_decides_about_images(tmp_path: Path) -> None:
+    def decide(spec: Any) -> Any:
+        images = [container["image"] for container in spec["containers"]]
+        bad = [image for image in images if "latest" in image]
+        return {"allowed": not bad, "reason": "no latest, please", "auditAnnotations": {"seen": "1"}}
+
+    server = await ReviewServer(tmp_path, decide).start()
+    try:
+        for default_allow in (False, True):
+            file = tmp_path / "admission.yaml"
+            settings = {"kubeConfigFile": str(server.kubeconfig), "defaultAllow": default_allow, "retryBackoff": 1}
+            plugins = [{"name": "ImagePolicyWebhook", "configuration": {"imagePolicy": settings}}]
+            head = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration"}
+            file.write_text(yaml.safe_dump({**head, "plugins": plugins}))
+            options = GateOptions(enable_admission_plugins=["ImagePolicyWebhook"], admission_control_config_file=file)
+            async with serving(options) as api:
+                await _images_are_judged(api, server, default_allow)
+    finally:
+        await server.stop()
+
+
+async def _images_are_judged(api: Api, server: ReviewServer, default_allow: bool) -> None:
+    path = await namespace(api)
+    server.asked.clear()
+    server.code = 200
+    marked = {"annotations": {"my.image-policy.k8s.io/ticket": "7", "other": "x"}}
+    await api.ok("POST", f"{path}/pods", pod(metadata=marked))
+    assert server.asked[0]["apiVersion"] == "imagepolicy.k8s.io/v1alpha1"
+    assert server.asked[0]["spec"] == {
+        "containers": [{"image": "i:1"}], "namespace": path.rpartition("/")[2],
+        "annotations": {"my.image-policy.k8s.io/ticket": "7"},
+    }  # fmt: skip
+    await api.ok("POST", f"{path}/pods", pod("again", metadata=marked))
+    assert len(server.asked) == 1
+    assert await api.why(403, "POST", f"{path}/pods", pod("q", container={"image": "i:latest"})) == (
+        'pods "q" is forbidden: image policy webhook backend denied one or more images: no latest, please'
+    )
+    server.code = 500
+    if default_allow:
+        made = await api.ok("POST", f"{path}/pods", pod("r"))
+        assert made["metadata"]["annotations"] == {"alpha.image-policy.k8s.io/failed-open": "true"}
+    else:
+        assert "an error on the server" in await api.why(403, "POST", f"{path}/pods", pod("r"))

@@ -27,7 +27,13 @@ class LimitRanger(Plugin):
     operations = frozenset((CREATE, UPDATE))
 
     def __init__(self, app: App) -> None:
+        self._registry = app.registry
         self._ranges = app.registry.lister("", "limitranges")
+
+    async def start(self) -> None:
+        resource = self._registry.scheme.resource("", "limitranges")
+        assert resource is not None
+        await self._registry.started(resource)
 
     async def admit(self, a: Attributes) -> None:
         if a.resource.plural != "pods" or a.object is None or not _concerned(a):

@@ -19,6 +19,7 @@ from kybern.apiserver.admission.defaulttolerationseconds import DefaultToleratio
 from kybern.apiserver.admission.denyserviceexternalips import DenyServiceExternalIPs
 from kybern.apiserver.admission.eventratelimit import EventRateLimit
 from kybern.apiserver.admission.extendedresourcetoleration import ExtendedResourceToleration
+from kybern.apiserver.admission.imagepolicywebhook import ImagePolicyWebhook
 from kybern.apiserver.admission.limitpodhardantiaffinitytopology import LimitPodHardAntiAffinityTopology
 from kybern.apiserver.admission.limitranger import LimitRanger
 from kybern.apiserver.admission.mutatingwebhook import MutatingAdmissionWebhook
@@ -52,6 +53,7 @@ ORDER: tuple[type[Plugin], ...] = (
     NodeRestriction,
     TaintNodesByCondition,
     AlwaysPullImages,
+    ImagePolicyWebhook,
     PodSecurity,
     PodNodeSelector,
     Priority,
@@ -84,6 +86,7 @@ OFF_BY_DEFAULT = frozenset(
         DenyServiceExternalIPs,
         EventRateLimit,
         ExtendedResourceToleration,
+        ImagePolicyWebhook,
         LimitPodHardAntiAffinityTopology,
         NamespaceAutoProvision,
         NamespaceExists,

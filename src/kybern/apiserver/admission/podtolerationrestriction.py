@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from kybern.api import tolerations
 from kybern.api.core.qos import qos_class
 from kybern.api.types import Object
 from kybern.apiserver.admission import config
@@ -48,14 +49,14 @@ class PodTolerationRestriction(Plugin):
             more.append(_MEMORY_PRESSURE)
         if more:
             spec = a.object["spec"]
-            spec["tolerations"] = merged([*(spec.get("tolerations") or ()), *more])
+            spec["tolerations"] = tolerations.merged(spec.get("tolerations") or (), more)
 
     async def validate(self, a: Attributes) -> None:
         if a.subresource or a.object is None:
             return
-        tolerations = a.object["spec"].get("tolerations")
-        allowed = await self._of(a, WHITELIST) if tolerations else ()
-        if allowed and not all(any(_covers(wide, one) for wide in allowed) for one in tolerations):
+        given = a.object["spec"].get("tolerations")
+        allowed = await self._of(a, WHITELIST) if given else ()
+        if allowed and not all(any(tolerations.covers(wide, one) for wide in allowed) for one in given):
             raise a.forbidden(
                 "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace "
                 "whitelist"
@@ -75,42 +76,6 @@ class PodTolerationRestriction(Plugin):
         if not _are_tolerations(found):
             raise a.forbidden(f"namespace {a.namespace}: annotation {annotation} is no list of tolerations")
         return found  # type: ignore[no-any-return]
-
-
-def merged(tolerations: Tolerations) -> list[Object]:
-    """Without those that another one covers; of equal ones the first stays."""
-    kept: list[Object] = []
-    for index, one in enumerate(tolerations):
-        if any(_covers(other, one) for other in kept):
-            continue
-        if any(not _same(other, one) and _covers(other, one) for other in tolerations[index + 1 :]):
-            continue
-        kept.append(one)
-    return kept
-
-
-def _same(first: Object, second: Object) -> bool:
-    fields = ("key", "operator", "value", "effect")
-    alike = all((first.get(field) or "") == (second.get(field) or "") for field in fields)
-    return alike and first.get("tolerationSeconds") == second.get("tolerationSeconds")
-
-
-def _covers(wide: Object, one: Object) -> bool:
-    """Whether `wide` tolerates all that `one` does."""
-    if _same(wide, one):
-        return True
-    key, operator, effect = wide.get("key") or "", wide.get("operator") or "Equal", wide.get("effect") or ""
-    if key != (one.get("key") or "") and (key or operator != "Exists"):
-        return False
-    if effect and effect != (one.get("effect") or ""):
-        return False
-    if effect == "NoExecute" and wide.get("tolerationSeconds") is not None:
-        seconds = one.get("tolerationSeconds")
-        if seconds is None or seconds > wide["tolerationSeconds"]:
-            return False
-    if operator == "Exists":
-        return True
-    return (one.get("operator") or "Equal") == "Equal" and (one.get("value") or "") == (wide.get("value") or "")
 
 
 def _are_tolerations(found: object) -> bool:

@@ -48,12 +48,18 @@ class ResourceQuota(Plugin):
 
     def __init__(self, app: App) -> None:
         self._registry = app.registry
+        resource = app.registry.scheme.resource(*_QUOTAS)
+        assert resource is not None
+        self._resource = resource
         self._quotas = app.registry.lister(*_QUOTAS)
         self._limited = _limited(app)
         self._known: set[str] = set()
         self._quotas.on_change(self._on_change)
         self._waiting: dict[str, list[_Waiting]] = {}
         self._working: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        await self._registry.started(self._resource)
 
     def concerned(self, operation: str, group: str, plural: str) -> bool:
         """Where no quota is, nothing is to do; updates of most kinds use nothing up."""
@@ -105,9 +111,7 @@ class ResourceQuota(Plugin):
 
     async def _charge(self, namespace: str, batch: list[_Waiting]) -> None:
         """Charge those that fit. Those that touch no quota that another server wrote meanwhile are done at once."""
-        resource = self._registry.scheme.resource(*_QUOTAS)
-        assert resource is not None
-        cache = await self._registry.ready(resource)
+        cache = await self._registry.ready(self._resource)
         lost: set[str] | None = None
         for _ in range(ATTEMPTS):
             held = {item.key: (item, decode(item.value, item.revision)) for item in cache.select(namespace)}
@@ -154,11 +158,9 @@ class ResourceQuota(Plugin):
 
     async def _write(self, item: Item, quota: Object, used: Amounts) -> bool:
         """Write what is used of a quota, if it is still as it was."""
-        resource = self._registry.scheme.resource(*_QUOTAS)
-        assert resource is not None
         changed = {**quota, "status": {**quota["status"], "used": dict(used)}}
         try:
-            await self._registry.replace(resource, item, changed)
+            await self._registry.replace(self._resource, item, changed)
         except Mismatch:
             return False
         return True

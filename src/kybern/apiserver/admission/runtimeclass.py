@@ -5,9 +5,9 @@ Source: Kubernetes documentation, "Runtime Class", "Pod Overhead"; KEP-688.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from kybern.api import quantity
+from kybern.api import quantity, tolerations
 from kybern.api.errors import NotFound
 from kybern.api.types import Object
 from kybern.apiserver.admission.base import CREATE, Attributes, Plugin
@@ -87,33 +87,4 @@ def _schedule(a: Attributes, spec: Object, scheduling: Object) -> None:
     if selector:
         spec["nodeSelector"] = selector
     if scheduling.get("tolerations"):
-        spec["tolerations"] = merged_tolerations(spec.get("tolerations") or [], scheduling["tolerations"])
-
-
-def merged_tolerations(first: Sequence[Object], second: Sequence[Object]) -> list[Object]:
-    """Both, without those that another tolerates all of; of equal ones the first stays."""
-    everything, kept = [*first, *second], list[Object]()
-    for index, one in enumerate(everything):
-        if any(_covers(other, one) for other in kept):
-            continue
-        if not any(other != one and _covers(other, one) for other in everything[index + 1 :]):
-            kept.append(one)
-    return kept
-
-
-def _covers(wide: Object, narrow: Object) -> bool:
-    if wide == narrow:
-        return True
-    key, operator = wide.get("key") or "", wide.get("operator") or "Equal"
-    if (narrow.get("key") or "") != key and (key or operator != "Exists"):
-        return False
-    effect = wide.get("effect") or ""
-    if effect and narrow.get("effect") != effect:
-        return False
-    seconds, asked = wide.get("tolerationSeconds"), narrow.get("tolerationSeconds")
-    if effect == "NoExecute" and seconds is not None and (asked is None or asked > seconds):
-        return False
-    if operator == "Exists":
-        return True
-    same = (narrow.get("operator") or "Equal") == "Equal" and (narrow.get("value") or "") == (wide.get("value") or "")
-    return operator == "Equal" and same
+        spec["tolerations"] = tolerations.merged(spec.get("tolerations") or [], scheduling["tolerations"])

@@ -23,9 +23,12 @@ _AGAIN = frozenset((429, 500, 504))
 
 
 class Reviewer:
-    """One server. `kind` is TokenReview or SubjectAccessReview; `api_version` the version in which it is spoken to."""
+    """One server. `kind` is TokenReview or SubjectAccessReview; `api_version` the version in which it is spoken to;
+    `wait` the seconds before the first repetition."""
 
-    def __init__(self, flag: str, path: Path, api_version: str, kind: str, timeout: float = SECONDS) -> None:
+    def __init__(
+        self, flag: str, path: Path, api_version: str, kind: str, timeout: float = SECONDS, *, wait: float = WAIT
+    ) -> None:
         try:
             config = kubeconfig.load(path)
             tls = kubeconfig.tls_context(config) if config.server.startswith("https") else None
@@ -34,11 +37,12 @@ class Reviewer:
         bearer = kubeconfig.bearer(config) or NOBODY.bearer
         self._hook = Hook(config.server, tls, server_name=config.server_name, bearer=bearer)
         self._api_version, self._kind, self._timeout = api_version, kind, timeout
+        self._wait = wait
 
     async def ask(self, spec: Object) -> Object:
         """The status of a review. What may pass is tried again. Raises CallFailed."""
         review = {"kind": self._kind, "apiVersion": self._api_version, "metadata": {}, "spec": spec}
-        wait = WAIT
+        wait = self._wait
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = await self._hook.post(review, timeout=self._timeout, tell=False)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from kybern.apiserver.admission.runtimeclass import merged_tolerations
+from kybern.api.tolerations import merged
 
 KEY = {"key": "a", "operator": "Equal", "value": "b", "effect": "NoSchedule"}
 ANY_VALUE = {"key": "a", "operator": "Exists", "effect": "NoSchedule"}
@@ -14,17 +14,17 @@ def lasting(seconds: int | None) -> dict[str, object]:
 
 
 def test_what_another_covers_goes() -> None:
-    assert merged_tolerations([KEY], [KEY]) == [KEY]
-    assert merged_tolerations([KEY], [ANY_VALUE]) == [ANY_VALUE]
-    assert merged_tolerations([ANY_EFFECT], [KEY, ANY_VALUE]) == [ANY_EFFECT]
-    assert merged_tolerations([KEY, lasting(5)], [ALL]) == [ALL]
-    assert merged_tolerations([lasting(5)], [lasting(9)]) == [lasting(9)]
-    assert merged_tolerations([lasting(5)], [lasting(None)]) == [lasting(None)]
+    assert merged([KEY], [KEY]) == [KEY]
+    assert merged([KEY], [ANY_VALUE]) == [ANY_VALUE]
+    assert merged([ANY_EFFECT], [KEY, ANY_VALUE]) == [ANY_EFFECT]
+    assert merged([KEY, lasting(5)], [ALL]) == [ALL]
+    assert merged([lasting(5)], [lasting(9)]) == [lasting(9)]
+    assert merged([lasting(5)], [lasting(None)]) == [lasting(None)]
 
 
 def test_what_differs_stays() -> None:
     other = {**KEY, "value": "c"}
-    assert merged_tolerations([KEY], [other]) == [KEY, other]
-    assert merged_tolerations([KEY], [{**ANY_VALUE, "effect": "NoExecute"}]) == [
+    assert merged([KEY], [other]) == [KEY, other]
+    assert merged([KEY], [{**ANY_VALUE, "effect": "NoExecute"}]) == [
         KEY, {**ANY_VALUE, "effect": "NoExecute"},
     ]  # fmt: skip
