@@ -72,6 +72,16 @@ def undeclared_fields(config: Object, paths: Sequence[str]) -> Unclassified:
     return _typed_error(config, str(config.get("apiVersion")), said)
 
 
+def overlaid(live: Object, config: Object, typ: Type) -> Object:
+    """`live` with `config` laid over it, whoever owns what. Changes neither. Raises Unclassified (wrong type)."""
+    said: list[str] = []
+    _check_typed(typ, config, "", said)
+    if said:
+        raise _typed_error(config, str(config.get("apiVersion")), said)
+    made: Object = _merge(typ, clone(live), clone(config))
+    return made
+
+
 def _typed_error(config: Object, api_version: str, said: list[str]) -> Unclassified:
     metadata = config.get("metadata") or {}
     name = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}"

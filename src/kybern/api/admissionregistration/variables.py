@@ -40,6 +40,8 @@ _METADATA = _object(
 )  # fmt: skip
 NAMESPACE = _object(metadata=_METADATA, spec=_object(finalizers=_STRINGS), status=_object(phase=_STRING))
 """The schema of `namespaceObject`."""
+SCHEMA = _object(request=REQUEST, namespaceObject=NAMESPACE)
+"""Both."""
 
 AUTHORIZER = {"authorizer": "Authorizer", "authorizer.requestResource": "ResourceCheck"}
 CONDITION = {"object": "dyn", "oldObject": "dyn", "request": "dyn", **AUTHORIZER}
@@ -51,5 +53,5 @@ POLICY = {**CONDITION, "namespaceObject": "dyn", "params": "dyn"}
 @lru_cache(maxsize=1)
 def checked() -> tuple[Messages, dict[str, str]]:
     """The types of `request` and `namespaceObject` when an expression is checked, and the messages they are."""
-    messages = Messages(_object(request=REQUEST, namespaceObject=NAMESPACE), whole=False, verbatim=True)
+    messages = Messages(SCHEMA, whole=False, verbatim=True)
     return messages, {"request": messages.type_of(REQUEST), "namespaceObject": messages.type_of(NAMESPACE)}

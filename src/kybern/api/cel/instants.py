@@ -6,6 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
+def outward(value: Any) -> Any:
+    """What an evaluation gave, to be used in another: with all times and durations in it shown."""
+    if isinstance(value, list):
+        return [outward(item) for item in value]
+    if isinstance(value, dict):
+        return {key: outward(item) for key, item in value.items()}
+    return bytes(value) if isinstance(value, bytearray) else shown(value)
+
+
 def shown(value: Any) -> Any:
     """A value as expressions take it: of a datetime or a timedelta the message, others as they are."""
     if not isinstance(value, (datetime, timedelta)):

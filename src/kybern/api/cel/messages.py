@@ -6,6 +6,8 @@ Source: "Validation rules", "Type checking" and the table of types there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kybern.api.cel.escaping import escaped
@@ -31,10 +33,18 @@ def properties_of(schema: Object) -> Object:
 
 class Messages:
     """The messages of a structural schema; `whole`: its root is a whole resource. `verbatim`: names of properties are
-    not escaped, as in types that aren't somebody's schema: `request.namespace`."""
+    not escaped, as in types that aren't somebody's schema: `request.namespace`. `more`: messages without a package, by
+    their names, with the types of their fields."""
 
-    def __init__(self, schema: Object, *, whole: bool = True, verbatim: bool = False) -> None:
-        self._named = str if verbatim else escaped
+    def __init__(
+        self,
+        schema: Object,
+        *,
+        whole: bool = True,
+        verbatim: bool = False,
+        more: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ) -> None:
+        self._named, self._more = (str if verbatim else escaped), more
         self._types: dict[int, str] = {}
         self._schema = {**schema, EMBEDDED: True} if whole else schema
         self._made: list[DescriptorProto] = []
@@ -92,6 +102,13 @@ class Messages:
         pool = descriptor_pool.DescriptorPool()
         for module in known:
             pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+        pool.AddSerializedFile(file.SerializeToString())
+        file = FileDescriptorProto(name="more.proto", syntax="proto3", dependency=names)
+        for name, fields in self._more.items():
+            made = file.message_type.add(name=name)
+            made.options.deprecated_legacy_json_field_conflicts = True
+            for field, kind in fields.items():
+                _add_field(made, field, kind, False, set(fields))
         pool.AddSerializedFile(file.SerializeToString())
         return pool
 

@@ -39,7 +39,7 @@ class ExpressionError(Exception):
 class Program:
     """A compiled expression. `compiled` makes them."""
 
-    __slots__ = ("_run", "members", "result", "roots", "text", "tree", "variables")
+    __slots__ = ("_run", "members", "messages", "result", "roots", "text", "tree", "variables")
 
     def __init__(self, text: str, checked: cel.Expression, optionals: frozenset[str]) -> None:
         self.text = text
@@ -55,9 +55,13 @@ class Program:
             (node.parts[0].name, node.name) for node in names if node.kind == SELECT and node.parts[0].kind == IDENT
         )
         """What it selects from variables: `variables.x` is ("variables", "x")."""
+        self.messages = frozenset(
+            node.name for node in self.tree.root.walk() if node.kind == tree.MAP and node.name
+        )
+        """The names of the messages it makes."""
         called = {node.name for node in self.tree.root.walk() if node.kind == tree.CALL}
         expression = self.tree.expression
-        if called & _OPTIONALS.keys() or self.variables & optionals:
+        if called & _OPTIONALS.keys() or self.variables & optionals or self.messages:
             expression = tree.rewritten(expression, _OPTIONALS, optionals)
         self._run = environment.evaluating().deserialize(tree.parsed(expression))
 
@@ -108,14 +112,15 @@ class Bound:
 def compiled(
     text: str, variables: Mapping[str, str], messages: Messages | None = None, expects: Collection[str] = ()
 ) -> Program:
-    """The program of an expression, made once. `expects` are the types its value may have besides dyn, if not any.
+    """The program of an expression, made once. `expects` are the types its value may have; empty: any.
 
     Raises ExpressionError: `compilation failed: ERROR: <input>:1:1: ...`, or `must evaluate to bool`."""
     program = _compiled(text, tuple(sorted(variables.items())), messages)
     if isinstance(program, ExpressionError):
         raise program
-    if expects and program.result not in expects and program.result != "dyn":
-        raise ExpressionError(f"must evaluate to {' or '.join(expects)}")
+    if expects and program.result not in expects:
+        known = " ".join(expects)
+        raise ExpressionError(f"must evaluate to {known if len(expects) == 1 else f'one of [{known}]'}")
     return program
 
 
@@ -135,4 +140,4 @@ def shown(name: str) -> str:
     """A type's name as upstream writes it: `LIST<STRING>` -> `list<string>`."""
     for theirs, ours in (*_SHOWN.items(), ("LIST", "list"), ("MAP", "map"), ("TYPE", "type")):
         name = name.replace(theirs, ours)
-    return name
+    return name.replace("_wrapper", "")

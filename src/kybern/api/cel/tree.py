@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from kybern.api.cel.escaping import unescaped
+
 _PARSED = "type.googleapis.com/cel.expr.ParsedExpr"
 CONST, IDENT, SELECT, CALL, LIST, MAP, LOOP = 3, 4, 5, 6, 7, 8, 9
 
@@ -31,7 +33,7 @@ class Node:
     test: bool = False
     """Of a SELECT: has()."""
     value: Any = None
-    """Of a CONST."""
+    """Of a CONST; of a MAP that makes a message the names of its fields."""
     variables: tuple[str, str] = ("", "")
     """Of a LOOP: its accumulator and second variable."""
 
@@ -44,7 +46,7 @@ class Node:
 
 @dataclass(slots=True)
 class Tree:
-    """A checked expression: its root and the types of its nodes, as serialised."""
+    """An expression: its root and, if it is checked, the types of its nodes, as serialised."""
 
     root: Node
     types: dict[int, bytes]
@@ -52,14 +54,15 @@ class Tree:
 
 
 def read(data: bytes) -> Tree:
-    """A serialised CheckedExpr."""
-    body = dict(_fields(data))[2]
+    """A serialised CheckedExpr or ParsedExpr."""
+    said = dict(_fields(data))
+    place = 2 if said[1] == _PARSED.encode() else 4
     expression, types = b"", {}
-    for number, value in _fields(body):
-        if number == 3:
+    for number, value in _fields(said[2]):
+        if number == 3 and place == 4:
             entry = dict(_fields(value))
             types[entry.get(1, 0)] = bytes(entry.get(2, b""))
-        elif number == 4:
+        elif number == place:
             expression = value
     return Tree(_node(expression), types, expression)
 
@@ -126,11 +129,13 @@ def _read_list(made: Node, data: bytes) -> None:
 
 
 def _read_map(made: Node, data: bytes) -> None:
+    made.value = []
     for number, value in _fields(data):
         if number == 1:
             made.name = value.decode()
         elif number == 2:
             made.parts += [_node(part) for key, part in _fields(value) if key in (3, 4)]
+            made.value += [part.decode() for key, part in _fields(value) if key == 2]
 
 
 def _read_loop(made: Node, data: bytes) -> None:
@@ -148,14 +153,14 @@ _READ = {
 
 # Rewriting works on the serialised form; this says where expressions hold others.
 _INNER: dict[int, tuple[int, ...]] = {SELECT: (1,), CALL: (1, 3), LIST: (1,), LOOP: (2, 4, 5, 6, 7)}
-_ENTRY, _ENTRY_PARTS = 2, (3, 4)
+_ENTRY, _ENTRY_PARTS, _FIELD_KEY, _MESSAGE_NAME, _STRING = 2, (3, 4), 2, 1, 6
 _ZERO = b"\x1a\x02\x18\x00"
 """The serialised constant 0."""
 
 
 def rewritten(data: bytes, wrappers: dict[str, str], optionals: frozenset[str]) -> bytes:
     """A serialised expression in which each call of a function in `wrappers` is the argument of what is named there,
-    and each variable in `optionals`, a list of one or none, is its optional first item."""
+    each variable in `optionals`, a list of one or none, is its optional first item, and messages are maps."""
     made, called = b"", ""
     for number, value in _fields(data):
         if number == IDENT and _name(value) in optionals:
@@ -166,12 +171,21 @@ def rewritten(data: bytes, wrappers: dict[str, str], optionals: frozenset[str]) 
             value = _changed(value, _INNER[number], lambda part: rewritten(part, wrappers, optionals))
         elif number == MAP:
             value = _changed(value, (_ENTRY,), lambda entry: _rewritten_entry(entry, wrappers, optionals))
+            value = b"".join(_field(key, part) for key, part in _fields(value) if key != _MESSAGE_NAME)
         made += _field(number, value)
     return _bytes(CALL, _bytes(2, wrappers[called].encode()) + _bytes(3, made)) if called in wrappers else made
 
 
 def _rewritten_entry(entry: bytes, wrappers: dict[str, str], optionals: frozenset[str]) -> bytes:
-    return _changed(entry, _ENTRY_PARTS, lambda part: rewritten(part, wrappers, optionals))
+    entry = _changed(entry, _ENTRY_PARTS, lambda part: rewritten(part, wrappers, optionals))
+    made = b""
+    for number, value in _fields(entry):
+        if number == _FIELD_KEY:
+            key = _bytes(CONST, _bytes(_STRING, unescaped(value.decode()).encode()))
+            made += _bytes(_ENTRY_PARTS[0], key)
+        else:
+            made += _field(number, value)
+    return made
 
 
 def _changed(data: bytes, numbers: tuple[int, ...], change: Callable[[bytes], bytes]) -> bytes:

@@ -18,12 +18,14 @@ _UNDECLARED = re.compile(
 _MESSAGE = re.compile(r"\bschema\.T\d+\b")
 _COST = "operation cancelled: actual cost limit exceeded"
 
+NO_ATTRIBUTE = "no such attribute(s): "
+"""How the failure begins that a name has no value; the name follows."""
 _FAILURES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r'^Key not found in map : "?(.*?)"?$'), r"no such key: \1"),
     (re.compile(r"^Index error: index=(-?\d+) size=\d+$"), r"index out of bounds: \1"),
     (re.compile(r"^divide by zero$"), "division by zero"),
     (re.compile(r"^(No matching overloads found|Applying SELECT|Invalid container|Index err).*$"), "no such overload"),
-    (re.compile(r'^No value with name "(.*)" found in Activation$'), r"no such attribute(s): \1"),
+    (re.compile(r'^No value with name "(.*)" found in Activation$'), rf"{NO_ATTRIBUTE}\1"),
     (re.compile(r"^cannot convert string to (\w+)$"), r"type conversion error from 'string' to '\1'"),
     (re.compile(r"^String to (Timestamp|Duration) conversion failed$"),
      lambda m: f"type conversion error from 'string' to 'google.protobuf.{m[1]}'"),

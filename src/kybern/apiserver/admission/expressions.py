@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kybern.api.admissionregistration import variables
+from kybern.api.cel import words
 from kybern.api.cel.functions.authorization import AUTHORIZER, Asked, resource_check
 from kybern.api.cel.program import Bound, ExpressionError, Program, compiled
 from kybern.api.types import Object
@@ -28,14 +29,32 @@ class Write:
         }
         self._ask, self._answers = asking(app, a.user), Asked()
         self._bound: Bound | None = None
+        self.failures: dict[str, str] = {}
+        """Names that have no value, and why."""
 
     def bind(self, more: Mapping[str, Any]) -> None:
         """Give more names values."""
         self.values |= more
         self._bound = None
 
+    def forget(self) -> None:
+        """Take the values of a policy's variables away."""
+        self.failures.clear()
+        for name in [name for name in self.values if name.startswith("variables.")]:
+            del self.values[name]
+        self._bound = None
+
     async def evaluate(self, program: Program) -> Any:
         """Its value. Raises ExpressionError."""
+        try:
+            return await self._evaluate(program)
+        except ExpressionError as error:
+            missing = str(error).removeprefix(words.NO_ATTRIBUTE)
+            if missing in self.failures:
+                raise ExpressionError(self.failures[missing]) from None
+            raise
+
+    async def _evaluate(self, program: Program) -> Any:
         if self._bound is None:
             self._bound = Bound(self.values)
         if "authorizer" not in program.roots:

@@ -22,6 +22,7 @@ from kybern.apiserver.admission.extendedresourcetoleration import ExtendedResour
 from kybern.apiserver.admission.imagepolicywebhook import ImagePolicyWebhook
 from kybern.apiserver.admission.limitpodhardantiaffinitytopology import LimitPodHardAntiAffinityTopology
 from kybern.apiserver.admission.limitranger import LimitRanger
+from kybern.apiserver.admission.mutatingpolicy import MutatingAdmissionPolicy
 from kybern.apiserver.admission.mutatingwebhook import MutatingAdmissionWebhook
 from kybern.apiserver.admission.namespaceautoprovision import NamespaceAutoProvision
 from kybern.apiserver.admission.namespaceexists import NamespaceExists
@@ -38,6 +39,7 @@ from kybern.apiserver.admission.rolebindings import RoleEscalation
 from kybern.apiserver.admission.runtimeclass import RuntimeClass
 from kybern.apiserver.admission.serviceaccount import ServiceAccount
 from kybern.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
+from kybern.apiserver.admission.validatingpolicy import ValidatingAdmissionPolicy
 from kybern.apiserver.admission.validatingwebhook import ValidatingAdmissionWebhook
 from kybern.apiserver.app import App
 from kybern.process.daemon import OperatorError
@@ -69,7 +71,9 @@ ORDER: tuple[type[Plugin], ...] = (
     DefaultIngressClass,
     PodTopologyLabels,
     DenyServiceExternalIPs,
+    MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
+    ValidatingAdmissionPolicy,
     ValidatingAdmissionWebhook,
     ResourceQuota,
     AlwaysDeny,

@@ -6,9 +6,9 @@ import logging
 from typing import ClassVar, NamedTuple
 
 from kybern.api.cel.program import ExpressionError
-from kybern.api.errors import APIError, BadRequest, InternalError, NotFound
+from kybern.api.errors import APIError, BadRequest, InternalError
 from kybern.api.types import Object
-from kybern.apiserver.admission import expressions
+from kybern.apiserver.admission import expressions, matching
 from kybern.apiserver.admission.base import CONNECT, CREATE, DELETE, UPDATE, Attributes, Plugin
 from kybern.apiserver.admission.metrics import WebhookMetrics
 from kybern.apiserver.app import App
@@ -59,7 +59,6 @@ class WebhookPlugin(Plugin):
 
     def __init__(self, app: App) -> None:
         self._app, self._registry = app, app.registry
-        self._namespaces = app.registry.lister("", "namespaces")
         lister = app.registry.lister(_GROUP, self.configurations)
         self.configured = Configured(lister, app.registry.scheme, lambda: self.reconsider())
         self._hooks = Hooks(resolver_of(app), _credentials(app, self.name))
@@ -79,10 +78,10 @@ class WebhookPlugin(Plugin):
     async def calling(self, webhook: Webhook, a: Attributes) -> Calling | None:
         """The call to be made; None if the webhook isn't told of this write. Raises NotFound (its namespace isn't
         there), Forbidden (a condition can't be evaluated)."""
-        if not webhook.wants_labels(a):
+        if not matching.wants_labels(webhook.objects, a):
             return None
         target = webhook.target(a, lambda: self.configured.equivalents(a))
-        if target is None or not await self._wants_namespace(webhook, a):
+        if target is None or not await matching.wants_namespace(webhook.namespaces, a, self._registry):
             return None
         obj, old = await views.shown(a, a.object, target), await views.shown(a, a.old, target)
         uid = new_uid()
@@ -90,22 +89,6 @@ class WebhookPlugin(Plugin):
         if webhook.conditions and not await self._holds(webhook, a, asked):
             return None
         return Calling(webhook, target, uid, asked)
-
-    async def _wants_namespace(self, webhook: Webhook, a: Attributes) -> bool:
-        selector, name = webhook.namespaces, review.namespace_of(a)
-        is_namespace = (a.resource.group, a.resource.plural) == ("", "namespaces")
-        if selector.everything or not name:
-            return True
-        if is_namespace and not a.subresource and a.operation in (CREATE, UPDATE) and a.object is not None:
-            return selector.matches(a.object["metadata"].get("labels"))
-        namespace = self._namespaces.get("", name)
-        if namespace is None:
-            # Another server may have made it a moment ago: the store knows.
-            resource = self._registry.scheme.resource("", "namespaces")
-            if resource is None:
-                raise NotFound.of("namespaces", "", name)
-            namespace = await self._registry.get(resource, "", name)
-        return selector.matches(namespace["metadata"].get("labels"))
 
     async def _holds(self, webhook: Webhook, a: Attributes, asked: Object) -> bool:
         """Whether all conditions do. One that doesn't outweighs others that can't be evaluated. Raises Forbidden."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import NamedTuple
 
 from kybern.api import selectors
 from kybern.api.admissionregistration import rules
-from kybern.api.resource import Resource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
 from kybern.apiserver.admission.base import Attributes
+from kybern.apiserver.admission.matching import Equivalents
 from kybern.apiserver.registry import Lister
 from kybern.apiserver.webhooks.review import asked_of
 from kybern.apiserver.webhooks.views import Target
@@ -66,23 +65,14 @@ class Webhook:
                     return other
         return None
 
-    def wants_labels(self, a: Attributes) -> bool:
-        """Whether it is told of objects with such labels: those of the new one or of the old one."""
-        if self.objects.everything:
-            return True
-        return any(
-            obj is not None and "metadata" in obj and self.objects.matches(obj["metadata"].get("labels"))
-            for obj in (a.object, a.old)
-        )
-
 
 class Configured:
     """All webhooks of one kind of configuration, kept until one changes."""
 
     def __init__(self, lister: Lister, scheme: Scheme, changed: Callable[[], None]) -> None:
-        self._lister, self._scheme, self._changed = lister, scheme, changed
+        self._lister, self._changed = lister, changed
         self._webhooks: list[Webhook] | None = None
-        self._equivalents = _Equivalents(-1, {})
+        self._equivalents = Equivalents(scheme)
         lister.on_change(self._on_change)
 
     def _on_change(self, old: Object | None, new: Object | None) -> None:
@@ -98,34 +88,12 @@ class Configured:
         """Whether any webhook could want to hear of such a write."""
         if (group, plural) in EXEMPT:
             return False
-        plurals = {plural, *(one.resource.plural for one in self._like(group, plural))}
+        plurals = {plural, *(one.resource.plural for one in self._equivalents.of(group, plural))}
         return any(webhook.may_want(operation, plurals) for webhook in self)
 
     def equivalents(self, a: Attributes) -> list[Target]:
         """The same resource in other versions, and in other groups that share its storage."""
-        here = (a.resource.group, a.version, a.resource.plural)
-        return [one for one in self._like(a.resource.group, a.resource.plural) if one.named != here]
-
-    def _like(self, group: str, plural: str) -> list[Target]:
-        if self._equivalents.version != self._scheme.version:
-            self._equivalents = _Equivalents(self._scheme.version, {})
-        known = self._equivalents.targets
-        if (group, plural) not in known:
-            known[group, plural] = _sharing(self._scheme, self._scheme.resource(group, plural))
-        return known[group, plural]
-
-
-class _Equivalents(NamedTuple):
-    version: int
-    targets: dict[tuple[str, str], list[Target]]
-
-
-def _sharing(scheme: Scheme, resource: Resource | None) -> list[Target]:
-    if resource is None:
-        return []
-    prefix = resource.prefix()
-    found = [resource, *(one for one in scheme if one is not resource and one.prefix() == prefix)]
-    return [Target(one, version) for one in found for version in one.versions]
+        return self._equivalents.others(a)
 
 
 def _numbered(configurations: list[Object]) -> list[Webhook]:
