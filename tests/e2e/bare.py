@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -96,18 +96,13 @@ class Machine:
                 process.send_signal(signal.SIGKILL)
         self._holder.kill()
         self._holder.communicate()
-        machines.kill(self.name)
-        machines.remove_network(self.member)
-        machines.remove_groups(self.name)
 
 
 class Machines:
     """Several on one bridge. The host reaches them by their addresses."""
 
     def __init__(self, directory: Path, *names: str) -> None:
-        self.directory, topology = directory, Topology((), "10.89.0.0/24")
-        for name in names:
-            topology = topology.with_new(name)
+        self.directory, topology = directory, _topology(names)
         self._new = [path for path in map(Path, machines.PRIVATE) if not path.exists()]
         machines.make_bridge(topology)
         machines.make_way_out(topology, "10.244.0.0/16")
@@ -121,11 +116,27 @@ class Machines:
     def remove(self) -> None:
         for machine in self.all.values():
             machine.remove()
-        machines.remove_bridge()
-        masquerade.remove()
-        host.unmount_below(self.directory)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        clear(self.directory, *self.all)
         for path in self._new:
             with contextlib.suppress(OSError):
                 path.rmdir()
-        host.remove_cgroups()
+
+
+def _topology(names: Iterable[str]) -> Topology:
+    topology = Topology((), "10.89.0.0/24")
+    for name in names:
+        topology = topology.with_new(name)
+    return topology
+
+
+def clear(directory: Path, *names: str) -> None:
+    """Take away what there is of machines of these names, also if the run that made them was killed."""
+    for member in _topology(names).members:
+        machines.kill(member.name)
+        machines.remove_network(member)
+        machines.remove_groups(member.name)
+    machines.remove_bridge()
+    masquerade.remove()
+    host.unmount_below(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+    host.remove_cgroups()

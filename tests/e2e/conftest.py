@@ -22,14 +22,15 @@ KYBERN = [sys.executable, "-m", "kybern"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is e2e. The cluster of several nodes comes first: then the other may be made. Its end is last."""
+    """Everything here is e2e. Clusters of their own come first: then the shared one may be made. Its end is last."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.timeout(180))
+    alone = ("test_nodes.py", "test_init_join.py")
     last = "test_down_leaves_nothing_on_the_host"
-    items.sort(key=lambda item: (item.path.name != "test_nodes.py", item.name == last))
+    items.sort(key=lambda item: (item.path.name not in alone, item.name == last))
 
 
 def kybern(*arguments: str, check: bool = True, timeout: float = 170) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bare import IMAGES, Machine, Machines
+from tests.e2e.bare import IMAGES, Machine, Machines, clear
 from tests.e2e.conftest import Cluster, eventually
 from tests.e2e.host_state import differences, snapshot
 from tests.e2e.test_nodes import web
@@ -74,6 +74,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 def bare() -> Iterator[Machines]:
     if os.geteuid():
         pytest.fail("e2e tests need root")
+    clear(DIRECTORY, FIRST, WORKER, SECOND)  # what a killed run left
     snapshot()  # listing rules may itself create empty tables; settle that first
     before = snapshot()
     made = Machines(DIRECTORY, FIRST, WORKER, SECOND)
