@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,8 @@ from kybern.network import masquerade
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "build" / "images"
+DIRECTORY = Path("/var/lib/kybern-e2e-bare")
+NAMES = ("bare-a", "bare-b", "bare-c")
 
 
 class Machine:
@@ -101,14 +103,14 @@ class Machine:
 class Machines:
     """Several on one bridge. The host reaches them by their addresses."""
 
-    def __init__(self, directory: Path, *names: str) -> None:
-        self.directory, topology = directory, _topology(names)
+    def __init__(self) -> None:
+        topology = _topology()
         self._new = [path for path in map(Path, machines.PRIVATE) if not path.exists()]
         machines.make_bridge(topology)
         machines.make_way_out(topology, "10.244.0.0/16")
         for member in topology.members:
             machines.make_network(topology, member)
-        self.all = {member.name: Machine(member, directory) for member in topology.members}
+        self.all = {member.name: Machine(member, DIRECTORY) for member in topology.members}
 
     def __getitem__(self, name: str) -> Machine:
         return self.all[name]
@@ -116,27 +118,27 @@ class Machines:
     def remove(self) -> None:
         for machine in self.all.values():
             machine.remove()
-        clear(self.directory, *self.all)
+        clear()
         for path in self._new:
             with contextlib.suppress(OSError):
                 path.rmdir()
 
 
-def _topology(names: Iterable[str]) -> Topology:
+def _topology() -> Topology:
     topology = Topology((), "10.89.0.0/24")
-    for name in names:
+    for name in NAMES:
         topology = topology.with_new(name)
     return topology
 
 
-def clear(directory: Path, *names: str) -> None:
-    """Take away what there is of machines of these names, also if the run that made them was killed."""
-    for member in _topology(names).members:
+def clear() -> None:
+    """Take away what there is of the machines, also if the run that made them was killed."""
+    for member in _topology().members:
         machines.kill(member.name)
         machines.remove_network(member)
         machines.remove_groups(member.name)
     machines.remove_bridge()
     masquerade.remove()
-    host.unmount_below(directory)
-    shutil.rmtree(directory, ignore_errors=True)
+    host.unmount_below(DIRECTORY)
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
     host.remove_cgroups()

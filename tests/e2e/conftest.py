@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import bare
 from tests.e2e.host_state import snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_DIR = Path("/var/lib/kybern-e2e")
+NODES_DIR = Path("/var/lib/kybern-e2e-nodes")
 KYBERN = [sys.executable, "-m", "kybern"]
 
 
@@ -33,17 +35,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.name not in alone, item.name == last))
 
 
-def kybern(*arguments: str, check: bool = True, timeout: float = 170) -> subprocess.CompletedProcess[str]:
-    command = [*KYBERN, arguments[0], f"--data-dir={DATA_DIR}", *arguments[1:]]
+def kybern(
+    *arguments: str, check: bool = True, timeout: float = 170, data_dir: Path = DATA_DIR
+) -> subprocess.CompletedProcess[str]:
+    command = [*KYBERN, arguments[0], f"--data-dir={data_dir}", *arguments[1:]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode:
-        raise AssertionError(f"{' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}\n{logs()}")
+        raise AssertionError(f"{' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}\n{logs(data_dir)}")
     return done
 
 
-def logs() -> str:
+def logs(data_dir: Path) -> str:
     """The end of each component's log, for a failure's message."""
-    files = sorted((DATA_DIR / "logs").glob("*.log"))
+    files = sorted((data_dir / "logs").glob("*.log"))
     ends = ["\n".join(path.read_text(errors="replace").splitlines()[-15:]) for path in files]
     return "\n".join(f"--- {path.name}\n{end}" for path, end in zip(files, ends, strict=True))
 
@@ -97,12 +101,19 @@ def eventually(check: Callable[[], Any], seconds: float = 45, every: float = 0.2
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def host() -> None:
+    """The machine without what killed runs of any of these tests left on it."""
     if os.geteuid():
         pytest.fail("e2e tests need root")
-    if DATA_DIR.exists():
-        kybern("down")  # what a killed run left
+    for directory in (DATA_DIR, NODES_DIR):
+        if directory.exists():
+            kybern("down", data_dir=directory)
+    bare.clear()
     snapshot()  # listing rules may itself create empty tables; settle that first
+
+
+@pytest.fixture(scope="session")
+def cluster(host: None) -> Iterator[Cluster]:
     before = snapshot()
     try:
         up = kybern("up", f"--image-dir={ROOT}/build/images")

@@ -1,27 +1,23 @@
-"""Three bare machines become a cluster: `init` on one, `join` on the others, as a worker and as a second control plane.
-"""
+"""Three bare machines become a cluster: `init` on one, `join` on the others, as worker and second control plane."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.bare import IMAGES, Machine, Machines, clear
+from tests.e2e.bare import IMAGES, NAMES, Machine, Machines
 from tests.e2e.conftest import Cluster, eventually
 from tests.e2e.host_state import differences, snapshot
 from tests.e2e.test_nodes import web
 
-DIRECTORY = Path("/var/lib/kybern-e2e-bare")
-FIRST, WORKER, SECOND = "bare-a", "bare-b", "bare-c"
+FIRST, WORKER, SECOND = NAMES
 STATIC = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 LIFE = 130
 """Seconds that what the cluster signs is good for, and five minutes before; kubelets renew at 0.7 to 0.9 of it all, so
@@ -71,13 +67,9 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def bare() -> Iterator[Machines]:
-    if os.geteuid():
-        pytest.fail("e2e tests need root")
-    clear(DIRECTORY, FIRST, WORKER, SECOND)  # what a killed run left
-    snapshot()  # listing rules may itself create empty tables; settle that first
+def bare(host: None) -> Iterator[Machines]:
     before = snapshot()
-    made = Machines(DIRECTORY, FIRST, WORKER, SECOND)
+    made = Machines()
     try:
         yield made
     finally:

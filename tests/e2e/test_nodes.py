@@ -6,21 +6,18 @@ Each fault prints its seconds to recovery. These tests come first, as only one c
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kybern.cluster import machines
 from tests.e2e import conftest
-from tests.e2e.conftest import ROOT, Cluster, eventually, pod
+from tests.e2e.conftest import NODES_DIR, ROOT, Cluster, eventually, pod
 from tests.e2e.host_state import differences, snapshot
 
-NODES_DIR = Path("/var/lib/kybern-e2e-nodes")
 CONTROL_PLANES, WORKERS = ("node-1", "node-2", "node-3"), ("node-4", "node-5")
 
 
@@ -48,20 +45,11 @@ class Nodes(Cluster):
 
 def kybern(*words: str, check: bool = True) -> Any:
     """A command on this cluster's data directory."""
-    before, conftest.DATA_DIR = conftest.DATA_DIR, NODES_DIR
-    try:
-        return conftest.kybern(*words, check=check)
-    finally:
-        conftest.DATA_DIR = before
+    return conftest.kybern(*words, check=check, data_dir=NODES_DIR)
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    if os.geteuid():
-        pytest.fail("e2e tests need root")
-    if NODES_DIR.exists():
-        kybern("down")  # what a killed run left
-    snapshot()  # listing rules may itself create empty tables; settle that first
+def nodes(host: None) -> Iterator[Nodes]:
     before = snapshot()
     try:
         up = kybern("up", f"--image-dir={ROOT}/build/images", "--nodes=5", "--control-planes=3")

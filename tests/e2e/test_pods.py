@@ -188,9 +188,7 @@ def test_hooks_and_graceful_termination(cluster: Cluster, namespace: str) -> Non
     volumes = [{"name": "v", "hostPath": {"path": f"/tmp/kybern-e2e-{namespace}", "type": "DirectoryOrCreate"}}]
     main = sh("trap 'echo terminated >> /v/log; exit 0' TERM; while :; do sleep 0.1; done")
     more = {"lifecycle": hooks, **mount}
-    create(
-        cluster, namespace, pod("hooked", main, volumes=volumes, container=more, terminationGracePeriodSeconds=20)
-    )
+    create(cluster, namespace, pod("hooked", main, volumes=volumes, container=more, terminationGracePeriodSeconds=20))
     ready(cluster, namespace, "hooked")
     began = time.monotonic()
     cluster.kubectl("-n", namespace, "delete", "pod", "hooked")

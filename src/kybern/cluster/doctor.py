@@ -19,6 +19,8 @@ from kybern.process.daemon import OperatorError, reason
 
 _MIB = 1024 * 1024
 _DISK_NEEDED = 1024 * _MIB
+_IP_FREEBIND = 15
+"""From linux/in.h; Python's socket has no name for it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def examine(layout: Layout, settings: Settings | None) -> Iterator[Finding]:
     if settings and settings.role == HOME:
         for name in ("nsenter", "unshare"):
             yield _installed(name, "util-linux")
-    elif settings:
+    if settings:
         yield from _ports(settings)
 
 
@@ -158,13 +160,30 @@ def cgroup_mode() -> str:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    wanted = {"API server": settings.secure_port, "kubelet": settings.kubelet_port, "DNS": settings.dns_port}
-    for name, port in wanted.items():
+    for name, address, port in _listeners(settings):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if settings.role == HOME:  # the bridge with its address is still to be made
+                probe.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
             try:
-                probe.bind((settings.node_ip, port))
+                probe.bind((address, port))
                 yield Finding(True, f"port {port} is free for the {name}")
             except OSError as error:
                 fix = f"stop what listens there (`ss -ltnp sport = :{port}`) or choose another port"
                 yield Finding(False, f"port {port} for the {name}: {error.strerror}", fix)
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    """Who will listen on the machine itself, on which address and port."""
+    local = "127.0.0.1"
+    yield "API server", settings.node_ip, settings.secure_port
+    yield "cloud controller manager", local, 10258
+    if settings.role != HOME:
+        yield "kubelet", settings.node_ip, settings.kubelet_port
+        yield "DNS", settings.node_ip, settings.dns_port
+        yield "controller manager", local, 10257
+        yield "scheduler", local, 10259
+        yield "kubelet's health", local, 10248
+        yield "proxy's health", "0.0.0.0", 10256
+        yield "proxy's metrics", local, 10249
+        yield "health of DNS", local, 10054

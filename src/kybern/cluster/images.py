@@ -31,10 +31,10 @@ BUSYBOX = "docker.io/library/busybox:1.35"
 KYBERN = "kybern.local/kybern:0.1"
 
 _SKIP = {
-    "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "distutils", "pydoc_data", "unittest",
+    "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "distutils", "pydoc_data",
     "site-packages",
 }  # fmt: skip
-_HOST_ONLY = {"rich", "psutil"}
+_HOST_ONLY = {"rich"}
 """Distributions that only the commands on the host use; they and what only they require stay out of the image."""
 _TOOLS = ("etcd", "nft", "conntrack", "ip", "haproxy")
 """What runs in pods of a cluster made by `init`, where it is installed here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from kybern.__main__ import main
 from kybern.cluster import containerd, doctor, host
 from kybern.cluster.components import components
 from kybern.cluster.credentials import prepare
-from kybern.cluster.layout import Layout, Settings
+from kybern.cluster.layout import HOME, Layout, Settings
 from kybern.process.daemon import OperatorError
 
 SETTINGS = Settings("n1", "127.0.0.1")
@@ -73,13 +74,13 @@ def test_prepare_gives_every_component_what_its_flags_name(tmp_path: Path, monke
     assert "netns_mounts_under_state_dir = true" in text
 
 
-def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    import socket
-
+@pytest.mark.parametrize("role", ["", HOME])
+def test_a_taken_port_is_named(tmp_path: Path, role: str) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("0.0.0.0", 0))
         taken.listen()
-        settings = Settings("n1", "127.0.0.1", secure_port=taken.getsockname()[1])
+        address = "192.0.2.77" if role else "127.0.0.1"  # several nodes: the address of a bridge still to be made
+        settings = Settings("n1", address, secure_port=taken.getsockname()[1], role=role)
         found = [f for f in doctor.examine(Layout(tmp_path), settings) if not f.good and "port" in f.what]
     mine = [f for f in found if f"port {settings.secure_port} for the API server" in f.what]
     assert [f.fatal for f in mine] == [True]
