@@ -91,7 +91,8 @@ class Node:
         return await self._nodes.get(self._config.node_name)
 
     async def _register(self) -> Object:
-        config, labels = self._config, node_status.labels(self._config, self._facts().machine)
+        config, facts = self._config, self._facts()
+        labels = node_status.labels(config, facts.machine)
         node: Object = {
             "apiVersion": "v1",
             "kind": "Node",
@@ -104,6 +105,8 @@ class Node:
                 },
             },
             "spec": {},
+            # Without it schedulers would find a node that holds no pods.
+            "status": node_status.build(config, facts, {}),
         }
         taints = [*config.node_taints]
         if config.external_cloud:

@@ -64,6 +64,7 @@ async def test_a_node_is_registered_with_labels_and_taints_and_reports_its_statu
     taint = {"key": "k", "value": "v", "effect": "NoSchedule"}
     made = Machinery(cluster.client, node_labels={"disk": "ssd"}, node_taints=[taint])
     await made.node.register()
+    assert (await stored(cluster))["status"]["allocatable"]["pods"] == "110"
     await made.node.report()
     node = await stored(cluster)
     assert node["metadata"]["labels"]["disk"] == "ssd"
