@@ -31,6 +31,7 @@ class NFTables:
         """How long a chain is left after it became unused."""
         self._program = program
         self._in_force = False
+        self._addresses: tuple[str, ...] = ()
         self._stale: dict[str, float] = {}
         """Emptied chains and when they were."""
 
@@ -45,6 +46,7 @@ class NFTables:
     async def sync(self, changed: Changed) -> int:
         for service, (_, routed) in changed.items():
             self.table.put(service, service_piece(routed, self.options) if routed else None)
+        self.table.put("node", node_piece(self._addresses))
         changes = self.table.changes()
         rebuild = not self._in_force
         if not changes and not rebuild:
@@ -75,7 +77,8 @@ class NFTables:
         return self._in_force
 
     def set_node_addresses(self, addresses: tuple[str, ...]) -> None:
-        self.table.put("node", node_piece(addresses))
+        # Not into the table at once: while nft runs, what comes would count as in force.
+        self._addresses = addresses
 
     async def cleanup(self) -> None:
         with contextlib.suppress(BackendMissing):
