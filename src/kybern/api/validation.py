@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kybern.api import meta, names, quantity, selectors
+from kybern.api import addresses, meta, names, quantity, selectors
 from kybern.api.cells import at
 from kybern.api.field import Errors
 from kybern.api.types import Object
 
 IMMUTABLE = "field is immutable"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
+_LINK_LOCAL_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
 _HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 
 
@@ -153,12 +154,10 @@ def domain_prefixed_path(value: str, path: str, errors: Errors) -> None:
         errors.invalid(path, rest, f"Invalid path (regex used for validation is '{_HTTP_PATH.pattern}')")
 
 
-def endpoint_ip(value: str, path: str, errors: Errors) -> None:
-    """An address a Service may lead to: not unspecified, loopback or link-local."""
-    try:
-        ip = ipaddress.ip_address(value)
-    except ValueError:
-        errors.invalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+def special_ip(value: str, path: str, errors: Errors) -> None:
+    """An address a Service may lead to: not unspecified, loopback or link-local; any other text passes."""
+    ip = addresses.address(value)
+    if ip is None:
         return
     if ip.is_unspecified:
         errors.invalid(path, value, f"may not be unspecified ({value})")
@@ -166,5 +165,11 @@ def endpoint_ip(value: str, path: str, errors: Errors) -> None:
         errors.invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if ip.is_link_local:
         errors.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if ip.is_multicast and (ip.version == 6 or ip in ipaddress.ip_network("224.0.0.0/24")):
+    if ip in _LINK_LOCAL_MULTICAST[ip.version]:
         errors.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+
+
+def endpoint_ip(value: str, path: str, errors: Errors, kept: Iterable[str] = ()) -> None:
+    """The address of an endpoint; those in `kept` may be spelled as they are."""
+    addresses.check_ip(value, path, errors, tuple(kept))
+    special_ip(value, path, errors)

@@ -168,7 +168,7 @@ class Update:
 
     async def _store(self, item: Item, stored: Object, old: Object) -> Entry:
         registry, resource = self.app.registry, self.resource
-        hooks = None if self.subresource else registry.hooks.get((resource.group, resource.plural))
+        hooks = registry.hooks.get((resource.group, resource.plural))
         if stored == old and (self.options.dry_run or await registry.settled(resource, item.key)):
             return Entry(item.key, item.value, 0, item.revision)
         if is_due(resource, stored) and not self.options.dry_run:
@@ -176,7 +176,9 @@ class Update:
             if hooks is not None:
                 await hooks.after_delete(old)
             return pretended(resource, stored, entry.mod_revision)
-        claim = await hooks.before_update(stored, old, self.options.dry_run) if hooks is not None else None
+        claim = None
+        if hooks is not None and not self.subresource:
+            claim = await hooks.before_update(stored, old, self.options.dry_run)
         if self.options.dry_run:
             return pretended(resource, stored, item.revision)
         try:

@@ -1,59 +1,110 @@
-"""The rules of Service. Source: API reference, Service v1 core; Services, Load Balancing, and Networking."""
+"""The rules of Service; service_addresses.py has those of its cluster addresses and IP families.
+
+Source: API reference, Service v1 core; Services, Load Balancing, and Networking.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-
-from kybern.api import meta, names, validation
+from kybern.api import addresses, meta, names, validation
+from kybern.api.cells import at
+from kybern.api.core import service_addresses
 from kybern.api.field import Errors
 from kybern.api.types import Object
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_POLICIES = ("Cluster", "Local")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _AFFINITY_LIMIT = 86400
-_HEADLESS = "None"
+_BALANCER_ONLY = "may only be used when `type` is 'LoadBalancer'"
+HINTS, TOPOLOGY_MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
 
-def validate(obj: Object, errors: Errors) -> None:
-    """Any write of a Service."""
-    spec = obj["spec"]
-    kind, ports = spec.get("type"), spec.get("ports") or []
-    headless = spec.get("clusterIP") == _HEADLESS
+def is_headless(spec: Object) -> bool:
+    """Whether it has no cluster address on purpose."""
+    return spec.get("clusterIPs") == ["None"]
+
+
+def externally_accessible(spec: Object) -> bool:
+    """Whether it is reached from outside, so that externalTrafficPolicy means something."""
+    kind = spec.get("type")
+    return kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
+def validate(obj: Object, old: Object, errors: Errors) -> None:
+    """Any write of a Service; `old` is {} where it is new."""
+    spec, before = obj["spec"], old.get("spec") or {}
+    kind, ports, headless = spec.get("type"), spec.get("ports") or [], is_headless(spec)
+    _annotations(obj, errors)
     if not ports and not headless and kind != "ExternalName":
         errors.required("spec.ports")
-    if kind == "LoadBalancer" and headless:
-        errors.invalid("spec.clusterIPs[0]", _HEADLESS, "may not be set to 'None' for LoadBalancer services")
-    if kind == "NodePort" and headless:
-        errors.invalid("spec.clusterIPs[0]", _HEADLESS, "may not be set to 'None' for NodePort services")
+    if headless and kind in ("LoadBalancer", "NodePort"):
+        errors.invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
     if kind == "ExternalName":
         _external_name(spec, errors)
-    _ports(spec, ports, headless, errors)
+    _ports(ports, errors)
     meta.validate_labels(spec.get("selector"), "spec.selector", errors)
     _affinity(spec, errors)
-    validation.one_of(kind, _TYPES, "spec.type", errors)
-    _node_ports(spec, ports, errors)
-    _cluster_ips(spec, errors)
+    service_addresses.validate(spec, before, errors)
+    held = before.get("externalIPs") or []
     for index, ip in enumerate(spec.get("externalIPs") or []):
-        validation.endpoint_ip(ip, f"spec.externalIPs[{index}]", errors)
-    _traffic_policies(spec, errors)
-    _source_ranges(spec, errors)
-    _load_balancer_only(spec, errors)
+        path = f"spec.externalIPs[{index}]"
+        if ip not in held and (problem := addresses.ip_problem(ip)):
+            errors.invalid(path, ip, problem)
+        else:
+            validation.special_ip(ip, path, errors)
+    validation.one_of(kind, _TYPES, "spec.type", errors)
+    _duplicates(spec, ports, errors)
+    _source_ranges(obj, before, errors)
+    if kind != "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not None:
+        errors.forbidden("spec.allocateLoadBalancerNodePorts", _BALANCER_ONLY)
+    _balancer_class(spec, errors)
+    _traffic(spec, errors)
 
 
 def validate_update(obj: Object, old: Object, errors: Errors) -> None:
-    """The primary cluster address stays, as long as there is one."""
+    """What may not change."""
     spec, before = obj["spec"], old.get("spec") or {}
-    ips, held = spec.get("clusterIPs") or [], before.get("clusterIPs") or []
-    if "ExternalName" not in (spec.get("type"), before.get("type")) and held:
-        if not ips:
-            errors.invalid("spec.clusterIPs[0]", ips, "primary clusterIP can not be unset")
-        elif ips[0] != held[0]:
-            errors.invalid("spec.clusterIPs[0]", ips, "may not change once set")
-        families, had = spec.get("ipFamilies") or [], before.get("ipFamilies") or []
-        if had and families and families[0] != had[0]:
-            errors.invalid("spec.ipFamilies[0]", families, "may not change once set")
-    both_balanced = spec.get("type") == before.get("type") == "LoadBalancer"
-    if both_balanced and spec.get("loadBalancerClass") != before.get("loadBalancerClass"):
+    service_addresses.validate_update(spec, before, errors)
+    balanced = spec.get("type") == before.get("type") == "LoadBalancer"
+    if balanced and spec.get("loadBalancerClass") != before.get("loadBalancerClass"):
         errors.invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), "may not change once set")
+    local = spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy") == "Local"
+    if balanced and local and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
+        errors.forbidden("spec.healthCheckNodePort", "field is immutable")
+
+
+def validate_status(obj: Object, old: Object, errors: Errors) -> None:
+    """What a cloud says of its load balancer."""
+    path = "status.loadBalancer.ingress"
+    points = at(obj, "status", "loadBalancer", "ingress") or []
+    if points and obj["spec"].get("type") != "LoadBalancer":
+        errors.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")
+        return
+    kept = [point.get("ip") for point in at(old, "status", "loadBalancer", "ingress") or [] if point.get("ip")]
+    for index, point in enumerate(points):
+        here, ip, mode, host = f"{path}[{index}]", point.get("ip"), point.get("ipMode"), point.get("hostname")
+        if ip:
+            addresses.check_ip(ip, f"{here}.ip", errors, kept)
+        if ip and mode is None:
+            errors.required(f"{here}.ipMode", "must be specified when `ip` is set")
+        elif mode is not None and not ip:
+            errors.forbidden(f"{here}.ipMode", "may not be specified when `ip` is not set")
+        elif mode is not None and mode not in ("Proxy", "VIP"):
+            errors.unsupported(f"{here}.ipMode", mode, ("Proxy", "VIP"))
+        if host:
+            for problem in names.dns_subdomain(host):
+                errors.invalid(f"{here}.hostname", host, problem)
+            if addresses.address(host):
+                errors.invalid(f"{here}.hostname", host, "must be a DNS name, not an IP address")
+
+
+def _annotations(obj: Object, errors: Errors) -> None:
+    given = obj["metadata"].get("annotations") or {}
+    mode, hints = given.get(TOPOLOGY_MODE), given.get(HINTS)
+    if mode is not None and hints is not None and mode != hints:
+        detail = f"must match annotations[{HINTS}] when both are specified"
+        errors.invalid(f"metadata.annotations[{TOPOLOGY_MODE}]", mode, detail)
 
 
 def _external_name(spec: Object, errors: Errors) -> None:
@@ -68,12 +119,10 @@ def _external_name(spec: Object, errors: Errors) -> None:
         errors.invalid("spec.externalName", external, problem)
 
 
-def _ports(spec: Object, ports: list[Object], headless: bool, errors: Errors) -> None:
+def _ports(ports: list[Object], errors: Errors) -> None:
     seen: set[str] = set()
-    pairs: set[tuple[str | None, int | None]] = set()
     for index, port in enumerate(ports):
-        path = f"spec.ports[{index}]"
-        name = port.get("name") or ""
+        path, name = f"spec.ports[{index}]", port.get("name") or ""
         if not name:
             if len(ports) > 1:
                 errors.required(f"{path}.name")
@@ -91,99 +140,87 @@ def _ports(spec: Object, ports: list[Object], headless: bool, errors: Errors) ->
                 errors.invalid(f"{path}.targetPort", target, problem)
         else:
             validation.port_number(target, f"{path}.targetPort", errors)
-        if headless and target != port.get("port") and spec.get("type") == "ExternalName":
-            errors.invalid(f"{path}.targetPort", target, "must be equal to the value of 'port' when clusterIP = None")
-        pair = (port.get("protocol"), port.get("port"))
-        if pair in pairs:
-            errors.duplicate(path, {"protocol": pair[0], "port": pair[1]})
-        pairs.add(pair)
+        for problem in names.qualified_name(port["appProtocol"]) if port.get("appProtocol") is not None else ():
+            errors.invalid(f"{path}.appProtocol", port["appProtocol"], problem)
 
 
 def _affinity(spec: Object, errors: Errors) -> None:
-    affinity = spec.get("sessionAffinity")
+    affinity, path = spec.get("sessionAffinity"), "spec.sessionAffinityConfig"
     validation.one_of(affinity, ("ClientIP", "None"), "spec.sessionAffinity", errors)
     if affinity == "ClientIP":
-        seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds") or 0
+        seconds = at(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds") or 0
         if not 0 < seconds <= _AFFINITY_LIMIT:
-            path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
-            errors.invalid(path, seconds, f"must be greater than 0 and less than {_AFFINITY_LIMIT}")
-    elif spec.get("sessionAffinityConfig"):
-        errors.forbidden("spec.sessionAffinityConfig", f"must not be set when session affinity is {affinity}")
+            detail = f"must be greater than 0 and less than {_AFFINITY_LIMIT}"
+            errors.invalid(f"{path}.clientIP.timeoutSeconds", seconds, detail)
+    elif affinity == "None" and spec.get("sessionAffinityConfig"):
+        errors.forbidden(path, f"must not be set when session affinity is {affinity}")
 
 
-def _node_ports(spec: Object, ports: list[Object], errors: Errors) -> None:
-    allowed = spec.get("type") in ("NodePort", "LoadBalancer")
-    pairs: set[tuple[str | None, int]] = set()
+def _duplicates(spec: Object, ports: list[Object], errors: Errors) -> None:
+    node_ports: set[tuple[str | None, int]] = set()
     for index, port in enumerate(ports):
-        node, path = port.get("nodePort"), f"spec.ports[{index}].nodePort"
-        if not node:
+        number, path = port.get("nodePort"), f"spec.ports[{index}].nodePort"
+        if not number:
             continue
-        if not allowed:
-            errors.forbidden(path, f"may not be used when `type` is '{spec.get('type')}'")
-        elif (port.get("protocol"), node) in pairs:
-            errors.duplicate(path, node)
-        pairs.add((port.get("protocol"), node))
+        if spec.get("type") == "ClusterIP":
+            errors.forbidden(path, "may not be used when `type` is 'ClusterIP'")
+        if (port.get("protocol"), number) in node_ports:
+            errors.duplicate(path, number)
+        node_ports.add((port.get("protocol"), number))
+    pairs: set[tuple[str | None, int | None]] = set()
+    for index, port in enumerate(ports):
+        pair = (port.get("protocol"), port.get("port"))
+        if pair in pairs:
+            shown = {"Name": "", "Protocol": pair[0], "AppProtocol": None, "Port": pair[1]}
+            errors.duplicate(f"spec.ports[{index}]", {**shown, "TargetPort": 0, "NodePort": 0})
+        pairs.add(pair)
 
 
-def _cluster_ips(spec: Object, errors: Errors) -> None:
-    ips = spec.get("clusterIPs") or []
-    if spec.get("type") == "ExternalName":
+def _source_ranges(obj: Object, before: Object, errors: Errors) -> None:
+    spec, path = obj["spec"], "spec.LoadBalancerSourceRanges"
+    ranges = spec.get("loadBalancerSourceRanges") or []
+    annotated = (obj["metadata"].get("annotations") or {}).get(SOURCE_RANGES)
+    if not ranges and annotated is None:
         return
-    if ips and (spec.get("clusterIP") or "") != ips[0]:
-        errors.invalid("spec.clusterIPs", ips, "first value must match `clusterIP`")
-    for index, ip in enumerate(ips):
-        path = f"spec.clusterIPs[{index}]"
-        if ip == _HEADLESS:
-            if len(ips) > 1:
-                errors.invalid("spec.clusterIPs", ips, f"'{_HEADLESS}' must be the first and only value")
-            continue
-        for problem in names.ip_address(ip):
-            errors.invalid(path, ip, problem)
-    if len(ips) > 2:
-        errors.invalid("spec.clusterIPs", ips, "may only hold up to 2 values")
-    policies = ("PreferDualStack", "RequireDualStack", "SingleStack")
-    if spec.get("ipFamilyPolicy"):
-        validation.one_of(spec["ipFamilyPolicy"], policies, "spec.ipFamilyPolicy", errors)
-    families: list[str] = spec.get("ipFamilies") or []
-    for index, family in enumerate(families):
-        validation.one_of(family, ("IPv4", "IPv6"), f"spec.ipFamilies[{index}]", errors)
-        if family in families[:index]:
-            errors.duplicate(f"spec.ipFamilies[{index}]", family)
+    if not ranges:
+        path = f"metadata.annotations[{SOURCE_RANGES}]"
+    if spec.get("type") != "LoadBalancer":
+        errors.forbidden(path, _BALANCER_ONLY)
+    held = [cidr.strip() for cidr in before.get("loadBalancerSourceRanges") or []]
+    for index, cidr in enumerate(ranges):
+        # Spaces around them are allowed since they came from an annotation.
+        addresses.check_cidr(cidr.strip(), f"{path}[{index}]", errors, held)
+    if not ranges and annotated is not None and annotated.strip():
+        for cidr in annotated.split(","):
+            addresses.check_cidr(cidr.strip(), path, errors)
 
 
-def _traffic_policies(spec: Object, errors: Errors) -> None:
-    kind = spec.get("type")
-    external, internal = spec.get("externalTrafficPolicy"), spec.get("internalTrafficPolicy")
-    if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):
-        if external or kind != "ClusterIP":
-            validation.one_of(external, ("Cluster", "Local"), "spec.externalTrafficPolicy", errors)
+def _balancer_class(spec: Object, errors: Errors) -> None:
+    found, path = spec.get("loadBalancerClass"), "spec.loadBalancerClass"
+    if found is None:
+        return
+    if spec.get("type") != "LoadBalancer":
+        errors.forbidden(path, _BALANCER_ONLY)
+        return
+    for problem in names.qualified_name(found):
+        errors.invalid(path, found, problem)
+
+
+def _traffic(spec: Object, errors: Errors) -> None:
+    kind, external, internal = spec.get("type"), spec.get("externalTrafficPolicy"), spec.get("internalTrafficPolicy")
+    path = "spec.externalTrafficPolicy"
+    if externally_accessible(spec):
+        validation.one_of(external, _POLICIES, path, errors)
     elif external:
-        errors.invalid(
-            "spec.externalTrafficPolicy", external, "may only be set for externally-accessible services"
-        )
-    if internal and internal not in ("Cluster", "Local"):
-        errors.unsupported("spec.internalTrafficPolicy", internal, ("Cluster", "Local"))
-    port = spec.get("healthCheckNodePort") or 0
+        errors.invalid(path, external, "may only be set for externally-accessible services")
+    port, path = spec.get("healthCheckNodePort") or 0, "spec.healthCheckNodePort"
     if port and not (kind == "LoadBalancer" and external == "Local"):
         detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
-        errors.invalid("spec.healthCheckNodePort", port, detail)
-
-
-def _source_ranges(spec: Object, errors: Errors) -> None:
-    ranges = spec.get("loadBalancerSourceRanges") or []
-    if ranges and spec.get("type") != "LoadBalancer":
-        errors.forbidden("spec.LoadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'")
-    for index, cidr in enumerate(ranges):
-        try:
-            ipaddress.ip_network(cidr.strip(), strict=False)
-        except ValueError:
-            detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-            errors.invalid(f"spec.loadBalancerSourceRanges[{index}]", cidr, detail)
-
-
-def _load_balancer_only(spec: Object, errors: Errors) -> None:
-    if spec.get("type") == "LoadBalancer":
-        return
-    for name in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
-        if spec.get(name) is not None:
-            errors.forbidden(f"spec.{name}", "may only be used when `type` is 'LoadBalancer'")
+        errors.invalid(path, port, detail)
+    elif port:
+        validation.port_number(port, path, errors)
+    if internal is not None and internal not in _POLICIES:
+        errors.unsupported("spec.internalTrafficPolicy", internal, _POLICIES)
+    distribution = spec.get("trafficDistribution")
+    if distribution is not None and distribution not in _DISTRIBUTIONS:
+        errors.unsupported("spec.trafficDistribution", distribution, _DISTRIBUTIONS)
