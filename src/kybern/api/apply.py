@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from kybern.api import fieldsets, managedfields
+from kybern.api import decoding, fieldsets, managedfields
 from kybern.api.errors import BadRequest, Conflict, Unclassified
 from kybern.api.fieldsets import FieldSet
 from kybern.api.go_values import go_value
@@ -58,7 +58,10 @@ def apply(
     if previous:
         merged = _prune(typ, merged, previous.fields, fields, others)
     changed, removed = fieldsets.compare(typ, base, merged, ignore)
-    _settle_conflicts(others, changed, removed, force)
+    if not force:
+        _check_conflicts(others, changed, _upgraded(base, manager, typ, api_version, ignore))
+    for entry in others:
+        entry.fields = fieldsets.subtract(fieldsets.subtract(entry.fields, changed), removed)
     _keep_last_applied(merged, base, config, manager, api_version)
     if previous and live is not None and not changed and not removed and previous.fields == fields:
         own.time = previous.time
@@ -231,17 +234,37 @@ def _remove(typ: Type, value: Any, gone: FieldSet, keep: FieldSet) -> Any:
 # Conflicts.
 
 
-def _settle_conflicts(others: list[Entry], changed: FieldSet, removed: FieldSet, force: bool) -> None:
-    """Take what changed from its other owners if `force`, else raise Conflict."""
+def _check_conflicts(others: list[Entry], changed: FieldSet, allowed: FieldSet) -> None:
+    """Raises Conflict where what changed has other owners, but for the fields in `allowed`."""
     conflicts = []
     for entry in others:
-        common = fieldsets.intersect(entry.fields, changed)
-        if common and not force:
+        common = fieldsets.subtract(fieldsets.intersect(entry.fields, changed), allowed)
+        if common:
             conflicts += [(entry, fieldsets.path_text(path)) for path in fieldsets.members(common)]
     if conflicts:
         raise _conflict(conflicts)
-    for entry in others:
-        entry.fields = fieldsets.subtract(fieldsets.subtract(entry.fields, changed), removed)
+
+
+def _upgraded(live: Object, manager: str, typ: Type, api_version: str, ignore: tuple[str, ...]) -> FieldSet:
+    """What kubectl may take over because it applied it itself before the server did: the fields of its record that
+    still are as it left them."""
+    text = ((live.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
+    if manager != "kubectl" or not text:
+        return {}
+    try:
+        last = orjson.loads(text)
+        if last["apiVersion"] != api_version:
+            return {}
+        decoding.check(typ, last)
+        said: list[str] = []
+        _check_typed(typ, last, "", said)
+    except (orjson.JSONDecodeError, KeyError, TypeError, BadRequest):
+        return {}
+    if said:
+        return {}
+    fields = fieldsets.of_object(last, typ, fieldsets.applied, ignore)
+    changed, removed = fieldsets.compare(typ, last, live, ignore)
+    return fieldsets.subtract(fieldsets.subtract(fields, changed), removed)
 
 
 def _who(entry: Entry) -> str:

@@ -262,6 +262,30 @@ async def test_node_ports(api: Api) -> None:
     await api.ok("POST", path, on("same", given))
 
 
+async def test_scales_are_applied(api: Api) -> None:
+    path = f"/apis/apps/v1/namespaces/{await api.ns()}/deployments"
+    await api.ok("POST", path, {**builders.deployment("web", replicas=1), "metadata": {"name": "web"}})
+
+    async def scale(manager: str, replicas: int, **metadata: Any) -> tuple[int, Any]:
+        config = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": {"replicas": replicas}}
+        target = f"{path}/web/scale?fieldManager={manager}"
+        return await api.ask("PATCH", target, config, kind="application/apply-patch+yaml")
+
+    status, answer = await scale("a", 3)
+    assert (status, answer["reason"]) == (409, "Conflict") and ".spec.replicas" in answer["message"]
+    status, answer = await scale("a&force=true", 3)
+    assert (status, answer["kind"], answer["spec"]) == (200, "Scale", {"replicas": 3})
+    live = await api.ok("GET", f"{path}/web")
+    entry = next(one for one in live["metadata"]["managedFields"] if one["manager"] == "a")
+    assert (entry["operation"], entry["subresource"]) == ("Apply", "scale")
+    assert entry["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+    assert (await scale("b", 4))[0] == 409
+    assert (await scale("b", 3))[0] == 200
+    assert (await scale("a", 3, name="other"))[0] == 400
+    assert (await scale("a", 3, resourceVersion="1"))[0] == 409
+    assert (await scale("a", -1))[0] == 422
+
+
 async def test_scales(api: Api) -> None:
     path = f"/apis/apps/v1/namespaces/{await api.ns()}/deployments"
     body = builders.deployment("web", "", replicas=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -379,3 +380,22 @@ def test_the_algebra_of_sets(a: dict[str, Any], b: dict[str, Any], c: dict[str, 
     assert set(fieldsets.members(fieldsets.subtract(x, y))) == paths["x"] - paths["y"]
     left = fieldsets.subtract(fieldsets.union(x, y), z)
     assert set(fieldsets.members(left)) == (paths["x"] | paths["y"]) - paths["z"]
+
+
+def test_kubectl_takes_over_what_it_applied_itself() -> None:
+    """From client-side to server-side apply: no conflicts with one's own record, but with who changed it since."""
+    before = with_image("1", replicas=1)
+    record = {"annotations": {LAST_APPLIED: json.dumps(before)}}
+    live = created({**before, "metadata": {**before["metadata"], **record}}, "kubectl-client-side-apply")
+    now = applied(live, with_image("2", replicas=2), manager="kubectl")
+    assert now["spec"]["replicas"] == 2
+    assert now["spec"]["template"]["spec"]["containers"][0]["image"] == "2"
+    with pytest.raises(Conflict, match="2 conflicts"):
+        applied(live, with_image("2", replicas=2), manager="another")
+    scaled = updated(live, "kubectl-scale", replicas=5)
+    with pytest.raises(Conflict, match=r'1 conflict: conflict with "kubectl-scale" using apps/v1: .spec.replicas'):
+        applied(scaled, with_image("2", replicas=2), manager="kubectl")
+    for spoilt in ("", "{", "[]", json.dumps({**before, "apiVersion": "apps/v2"})):
+        other = created({**before, "metadata": {"name": "web", "annotations": {LAST_APPLIED: spoilt}}}, "csa")
+        with pytest.raises(Conflict):
+            applied(other, with_image("2"), manager="kubectl")

@@ -43,7 +43,7 @@ async def modify(app: App, request: Request, resource: Resource, subresource: st
     info = request.info
     asked = options.read(request, "PatchOptions")
     media = media_type(request, strategic=not resource.custom)
-    _check_options(request, asked, media)
+    check_options(request, asked, media)
     update = Update(app, request, resource, asked, subresource, applied=media == APPLY)
     if media != APPLY:
         change = changer(request, resource, asked, media)
@@ -74,7 +74,7 @@ def media_type(request: Request, *, strategic: bool) -> str:
     return media
 
 
-def _check_options(request: Request, asked: WriteOptions, media: str) -> None:
+def check_options(request: Request, asked: WriteOptions, media: str) -> None:
     errors = Errors()
     if media == APPLY:
         if not request.arg("fieldManager"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from kybern.api import codec, decoding, tables
+from kybern.api.apply import apply
 from kybern.api.autoscaling import scale
-from kybern.api.errors import BadRequest, Conflict, Invalid, MethodNotSupported, UnsupportedMediaType
+from kybern.api.errors import BadRequest, Conflict, Invalid, MethodNotSupported
 from kybern.api.field import Errors
+from kybern.api.patch import clone
 from kybern.api.resource import Resource
+from kybern.api.schema import ANY
 from kybern.api.types import Object
 from kybern.apiserver import options
 from kybern.apiserver.answers import included, rendered
@@ -14,7 +17,7 @@ from kybern.apiserver.app import App
 from kybern.apiserver.codec import decode
 from kybern.apiserver.negotiation import TABLE, check_kind, shape_of
 from kybern.apiserver.request import Request, Response
-from kybern.apiserver.types import type_named
+from kybern.apiserver.types import type_named, type_of
 from kybern.apiserver.updating import Changer, Update
 from kybern.apiserver.verbs import patch
 
@@ -28,8 +31,12 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     if info.verb not in ("update", "patch"):
         raise MethodNotSupported("the server does not allow this method on the requested resource", details={})
     asked = options.read(request, "UpdateOptions" if info.verb == "update" else "PatchOptions")
-    change = _replacement(request, resource) if info.verb == "update" else _patch(request, resource)
-    update = Update(app, request, resource, asked, "scale")
+    media = patch.media_type(request, strategic=True) if info.verb == "patch" else ""
+    update = Update(app, request, resource, asked, "scale", applied=media == patch.APPLY)
+    if media == patch.APPLY:
+        change = _application(update)
+    else:
+        change = _patch(request, resource, media) if media else _replacement(request, resource)
     entry = await update.run(info.namespace, info.name, change)
     return _answer(request, scale.of(resource, decode(entry.value, entry.mod_revision)))
 
@@ -44,10 +51,34 @@ def _replacement(request: Request, resource: Resource) -> Changer:
     return change
 
 
-def _patch(request: Request, resource: Resource) -> Changer:
-    media = patch.media_type(request, strategic=True)
-    if media == patch.APPLY:
-        raise UnsupportedMediaType("server-side apply of a Scale is not supported; apply the object itself", details={})
+def _application(update: Update) -> Changer:
+    """Server-side apply of a Scale: who applies it owns the object's replicas."""
+    request, resource = update.request, update.resource
+    patch.check_options(request, update.options, patch.APPLY)
+    wanted = codec.decode(request.body, codec.YAML)
+    decoding.check(type_named(scale.API_VERSION, scale.KIND), wanted)
+    version = request.info.version
+    served = f"{resource.group}/{version}" if resource.group else version
+    typ = type_of(resource, version) or ANY
+
+    def change(current: Object) -> Object:
+        live = clone(current)
+        named = {"name": request.info.name, **(wanted.get("metadata") or {})}
+        merged = _scaled(resource, live, {"spec": {}, **wanted, "metadata": named}, request.info.name)
+        config: Object = {"apiVersion": served, "kind": resource.kind, "metadata": {}}
+        if (wanted.get("spec") or {}).get("replicas") is not None:
+            scale.apply(resource, wanted, config)
+        made = apply(
+            current, config, update.options.manager, bool(update.options.force), typ, served, "scale",
+            update.untouched,
+        )  # fmt: skip
+        made["metadata"]["resourceVersion"] = merged["metadata"]["resourceVersion"]
+        return made
+
+    return change
+
+
+def _patch(request: Request, resource: Resource, media: str) -> Changer:
     content = patch.content_of(request)
 
     def change(current: Object) -> Object:
