@@ -26,7 +26,8 @@ def to_v1(obj: Object) -> Object:
     """The v1 form of a v2 object."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     out_spec = {key: spec[key] for key in _SPEC_FIELDS if key in spec}
-    out_status = {key: status[key] for key in _STATUS_FIELDS if key in status}
+    out_status = {"currentReplicas": 0, "desiredReplicas": 0}
+    out_status |= {key: status[key] for key in _STATUS_FIELDS if key in status}
     notes = _other_annotations(obj)
     cpu, others = _split(spec.get("metrics") or [], "target")
     if cpu is not None:

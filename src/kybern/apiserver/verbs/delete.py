@@ -13,8 +13,10 @@ from kybern.apiserver.request import Request, Response, json_response
 SHOWN = frozenset(
     {("", plural) for plural in ("pods", "services", "serviceaccounts", "persistentvolumes", "podtemplates",
                                  "persistentvolumeclaims", "resourcequotas")}
-    | {("storage.k8s.io", "storageclasses"), ("storage.k8s.io", "volumeattachments"), ("storage.k8s.io", "csidrivers"),
-       ("storage.k8s.io", "csinodes")}
+    | {("storage.k8s.io", plural) for plural in ("storageclasses", "volumeattachments", "csidrivers", "csinodes",
+                                               "volumeattributesclasses")}
+    | {("resource.k8s.io", plural) for plural in ("deviceclasses", "devicetaintrules", "resourceclaims",
+                                                "resourceclaimtemplates", "resourceslices")}
 )  # fmt: skip
 """Kinds whose last state is the answer to their deletion; for others it is a Status. As upstream has it."""
 
