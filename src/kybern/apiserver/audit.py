@@ -1,24 +1,26 @@
 """Who asked for what, and what came of it: an audit event at each stage of a request that the policy names.
 
 The chain tells a request's `Trail` what it finds out. An event's fixed parts are put together at once, its objects and
-its encoding are the writing thread's work.
+its encoding when an output asks for them.
 Source: API reference, Event (audit.k8s.io/v1); Kubernetes documentation, "Auditing".
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 import orjson
+from prometheus_client.core import CounterMetricFamily
 
 from kybern.api import codec
-from kybern.api.errors import APIError
+from kybern.api.errors import APIError, InternalError
 from kybern.api.types import Object
 from kybern.apiserver.app import Decision
-from kybern.apiserver.audit_log import AuditLog
+from kybern.apiserver.audit_outputs import Event, Output
 from kybern.apiserver.audit_policy import (
     COMPLETE,
     LEVELS,
@@ -47,15 +49,22 @@ _PATH = "/:@!$&'()*+,;=~"
 class Audit:
     """Begins the trails of requests."""
 
-    def __init__(self, policy: Policy, log: AuditLog) -> None:
-        self._policy, self._log = policy, log
+    def __init__(self, policy: Policy, *outputs: Output) -> None:
+        self._policy = policy
+        self.outputs = outputs
+        self.events = self.rejected = 0
+        """How many events there were, and how many requests that couldn't be written down strictly enough."""
+        self._running: set[asyncio.Future[bool]] = set()
+        self.levels = dict.fromkeys(LEVELS, 0)
+        """How many requests the policy gave which level."""
 
     def begin(self, request: Request) -> Trail | None:
         """The trail of an authenticated request, left in it; None if nothing of it is written."""
         verdict = self._policy.evaluate(request.user, request.info)
+        self.levels[LEVELS[verdict.level]] += 1
         if verdict.level == NONE:
             return None
-        trail = request.trail = Trail(self._log, request, verdict, request.user)
+        trail = request.trail = Trail(self, request, verdict, request.user)
         trail.received()
         for name, text in request.notes.items():
             trail.annotate(name, text)
@@ -65,21 +74,68 @@ class Audit:
         """Note a request whose credentials were refused."""
         verdict = self._policy.evaluate(None, request.info)
         if verdict.level != NONE:
-            Trail(self._log, request, verdict, None).refused()
+            Trail(self, request, verdict, None).refused()
+
+    def going_on(self, written: Awaitable[bool]) -> asyncio.Future[bool]:
+        """Have it go on whether or not anybody waits for it."""
+        task = asyncio.ensure_future(written)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """For Prometheus' registry."""
+        events = CounterMetricFamily("apiserver_audit_event", "Audit events.")
+        events.add_metric((), self.events)
+        rejected = CounterMetricFamily("apiserver_audit_requests_rejected", "Requests refused for want of an audit.")
+        rejected.add_metric((), self.rejected)
+        levels = CounterMetricFamily("apiserver_audit_level", "Requests by audit level.", labels=["level"])
+        for level, number in self.levels.items():
+            levels.add_metric([level], number)
+        errors = CounterMetricFamily("apiserver_audit_error", "Audit events lost.", labels=["plugin"])
+        for output in self.outputs:
+            errors.add_metric([output.plugin], output.lost)
+        yield from (events, rejected, levels, errors)
+
+    async def close(self) -> None:
+        """Write what is left."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        for output in self.outputs:
+            await output.close()
 
 
 class Trail:
     """What is known of one request so far."""
 
-    def __init__(self, log: AuditLog, request: Request, verdict: Verdict, user: UserInfo | None) -> None:
+    def __init__(self, audit: Audit, request: Request, verdict: Verdict, user: UserInfo | None) -> None:
         self.id = request.headers.get("audit-id", "")[:MAX_ID] or new_uid()
-        self._log, self._request, self._verdict = log, request, verdict
+        self.pending: list[tuple[Output, asyncio.Future[bool]]] = []
+        """Outputs that aren't done yet and are to be waited for."""
+        self._audit, self._request, self._verdict = audit, request, verdict
+        self._refused = False
         self._began = clock.micro_stamp()
         self._user = _user(user) if user else {}
         self._impersonated: Object | None = None
         self._annotations: dict[str, str] = {}
         self._allowed = False
         self._over = False
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether `settle` has anything to wait for, or to complain of."""
+        return bool(self.pending) or self._refused
+
+    async def settle(self) -> None:
+        """Return when the events so far are where they should be. Raises InternalError where a strict output failed
+        at the request's arrival."""
+        pending, self.pending = self.pending, []
+        for output, written in pending:
+            if not await written and output.strict:
+                self._refused = True
+        if self._refused and not self._over:
+            self._refused, self._over = False, True
+            self._audit.rejected += 1
+            raise InternalError("Internal error occurred: failed to store audit event", details={})
 
     # What the chain tells.
 
@@ -179,11 +235,18 @@ class Trail:
         with_objects = objects and request.info.is_resource and request.info.subresource != "proxy"
         # The body of a request that is refused isn't looked at.
         sent = request if with_objects and self._allowed else None
-        self._log.write(lambda: _line(event, tail, sent, answer if with_objects else (b"", ""), verdict))
+        made = Event(lambda: _whole(event, tail, sent, answer if with_objects else (b"", ""), verdict))
+        self._audit.events += 1
+        for output in self._audit.outputs:
+            written = output.write(made)
+            if written is False:
+                self._refused = self._refused or output.strict
+            elif written is not True:
+                self.pending.append((output, self._audit.going_on(written)))
 
 
-def _line(event: Object, tail: Object, request: Request | None, answer: tuple[bytes, str], verdict: Verdict) -> bytes:
-    """The whole event as JSON. Runs in the writing thread: touches nothing that changes."""
+def _whole(event: Object, tail: Object, request: Request | None, answer: tuple[bytes, str], verdict: Verdict) -> Object:
+    """The whole event. May run in a thread: touches nothing that changes."""
     if request is not None:
         sent = _decoded(request.body, request.headers.get("content-type", ""))
         if sent and request.info.verb in ("create", "update"):
@@ -197,7 +260,7 @@ def _line(event: Object, tail: Object, request: Request | None, answer: tuple[by
         elif (given := _decoded(content, kind)) is not None:
             event["responseObject"] = _without_managed_fields(given) if verdict.omit_managed_fields else given
     assert verdict.level >= METADATA
-    return orjson.dumps({**event, **tail})
+    return {**event, **tail}
 
 
 def _decoded(body: bytes, kind: str) -> Any:

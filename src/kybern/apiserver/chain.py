@@ -45,6 +45,8 @@ async def serve(app: App, request: Request) -> Response:
         response = await _answer(app, request)
     if request.trail is not None:
         response = request.trail.answered(response)
+        if request.trail.pending:
+            await request.trail.settle()
     large = type(response.body) is not bytes or len(response.body) > THRESHOLD
     if large and request.info.subresource not in LONG_RUNNING:
         response = compressed(request, response)
@@ -66,6 +68,8 @@ async def _answer(app: App, request: Request) -> Response:
     try:
         request.user = await authenticate(app, request)
         trail = app.audit.begin(request) if app.audit is not None else None
+        if trail is not None and trail.unsettled:
+            await trail.settle()
         if impersonation.asked(request):
             await impersonation.impersonate(app, request)
             if trail is not None:

@@ -12,10 +12,8 @@ from contextlib import AsyncExitStack
 
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
-from kybern.apiserver import audit_policy, flags, flags_auth, health, runtime_config, selfmade, tls
+from kybern.apiserver import flags, flags_audit, flags_auth, health, runtime_config, selfmade, tls
 from kybern.apiserver.app import App
-from kybern.apiserver.audit import Audit
-from kybern.apiserver.audit_log import AuditLog
 from kybern.apiserver.authn.authorities import verified_chain
 from kybern.apiserver.encryption import Encryption
 from kybern.apiserver.gates import DEFAULT_ISSUER, GateOptions, Gates
@@ -68,10 +66,9 @@ async def serve(args: argparse.Namespace) -> None:
             if kind.time_to_live:
                 kind.time_to_live = max(1, int(flags.seconds("--event-ttl", args.event_ttl)))
         app.services["kubelet"] = _kubelets(args)
-        written = _audit_log(args)
-        if written is not None:
-            stack.push_async_callback(asyncio.to_thread, written.close)
-            app.audit = Audit(audit_policy.load(args.audit_policy_file), written)
+        app.audit = flags_audit.audit(args)
+        if app.audit is not None:
+            stack.push_async_callback(app.audit.close)
         gates = Gates(app, gate_options(args, address))
         stack.push_async_callback(gates.stop)
         server = Server(app)
@@ -117,21 +114,6 @@ async def _listen(server: Server, args: argparse.Namespace, context: ssl.SSLCont
         if error.errno == errno.EADDRINUSE:
             raise OperatorError(f"{where} is taken; stop what listens there or choose another --secure-port") from error
         raise OperatorError(f"can't listen on {where}: {reason(error)}; see --bind-address") from error
-
-
-def _audit_log(args: argparse.Namespace) -> AuditLog | None:
-    """Where audit events go; None where they don't."""
-    if not args.audit_log_path and not args.audit_policy_file:
-        return None
-    if not args.audit_log_path or not args.audit_policy_file:
-        log.warning("no audit events are written without both --audit-policy-file and --audit-log-path")
-        return None
-    return AuditLog(
-        args.audit_log_path,
-        megabytes=args.audit_log_maxsize,
-        backups=args.audit_log_maxbackup,
-        days=args.audit_log_maxage,
-    )
 
 
 def _kubelets(args: argparse.Namespace) -> Kubelets:

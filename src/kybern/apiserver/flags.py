@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kybern.apiserver import flags_auth
+from kybern.apiserver import flags_audit, flags_auth
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import port
 from kybern.store.flags import add_etcd_flags, check_etcd_flags
@@ -47,7 +47,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_etcd_flags(parser)
     add("--etcd-compaction-interval", default="5m0s", metavar="DURATION",
         help="how often history in etcd is forgotten; 0 leaves that to others")  # fmt: skip
-    _add_audit_flags(add)
+    flags_audit.add_flags(add)
     _add_encryption_flags(add)
     _add_identity_flags(add)
     flags_auth.add_flags(add)
@@ -71,17 +71,6 @@ def _add_limit_flags(add: Add) -> None:
     add("--max-mutating-requests-inflight", type=int, default=200, metavar="N",
         help="writes served at a time; 0 for no limit")  # fmt: skip
     add("--request-timeout", default="1m0s", metavar="DURATION", help="how long a request may take that isn't a watch")
-
-
-def _add_audit_flags(add: Add) -> None:
-    add("--audit-policy-file", type=Path, default=None, metavar="FILE",
-        help="audit Policy that says which requests are written down")  # fmt: skip
-    add("--audit-log-path", default="", metavar="FILE", help="where they are written down; - is standard output")
-    add("--audit-log-format", choices=("json",), default="json", help="the form of a line")
-    add("--audit-log-maxsize", type=int, default=0, metavar="MB",
-        help="the size at which the file is set aside; 100 where it is 0")  # fmt: skip
-    add("--audit-log-maxbackup", type=int, default=0, metavar="N", help="how many set aside are kept; 0 for all")
-    add("--audit-log-maxage", type=int, default=0, metavar="DAYS", help="how long they are kept; 0 for any age")
 
 
 def _add_encryption_flags(add: Add) -> None:
@@ -169,9 +158,7 @@ def check(args: argparse.Namespace) -> None:
     seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
     if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
         raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
-    for flag in ("audit_log_maxsize", "audit_log_maxbackup", "audit_log_maxage"):
-        if getattr(args, flag) < 0:
-            raise OperatorError(f"--{flag.replace('_', '-')} {getattr(args, flag)} can't be a negative number")
+    flags_audit.check(args)
     if args.encryption_provider_config_automatic_reload and not args.encryption_provider_config:
         raise OperatorError(
             "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config"

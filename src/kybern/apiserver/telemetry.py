@@ -132,6 +132,8 @@ class Telemetry(Collector):
         yield from _requests(list(self._by_labels.values()))
         yield from _running(self._app)
         yield from storage_metrics.families(self._app.registry)
+        if self._app.audit is not None:
+            yield from self._app.audit.collect()
         flows = self._app.flows
         if flows is not None:
             yield from flows.collect()

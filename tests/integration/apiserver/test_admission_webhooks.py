@@ -16,6 +16,7 @@ from aiohttp import web
 from kybern.apiserver import audit_policy
 from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
+from kybern.apiserver.audit_outputs import LogOutput
 from tests.integration.apiserver.inprocess import MERGE, Api
 from tests.integration.apiserver.outside import authority, listening
 
@@ -329,7 +330,7 @@ async def test_the_audit_trail_says_what_webhooks_did(api: Api, tmp_path: Path) 
         hooked(api, lambda _: {"code": 500}, name="b", failurePolicy="Ignore"),
         hooked(api, lambda _: {"code": 500}, "validating", name="c", failurePolicy="Ignore"),
     ):
-        api.app.audit = Audit(audit_policy.load(policy), log)
+        api.app.audit = Audit(audit_policy.load(policy), LogOutput(log))
         await api.ok("POST", path, {"metadata": {"name": "x"}})
         api.app.audit = None
     log.close()
