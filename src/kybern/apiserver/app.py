@@ -70,6 +70,8 @@ class App:
         """Where anonymous requests are let in; empty for everywhere."""
         self.routes: dict[str, Handler] = {}
         """Exact paths, and prefixes where the key ends in `/*`; of several prefixes the longest wins."""
+        self.aggregated: dict[tuple[str, str], Handler] = {}
+        """(group, version) -> who passes its requests on to the server behind this one that serves it."""
         self.checks: dict[str, Callable[[], str]] = {}
         """Health checks: name -> "" if well, else what is wrong."""
         self.flows: FlowControl | Inflight | None = None

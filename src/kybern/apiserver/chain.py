@@ -121,7 +121,7 @@ async def _in_turn(app: App, request: Request) -> Response:
     except BaseException:
         leave()
         raise
-    if isinstance(response, Stream):
+    if isinstance(response, Stream) or (request.info.verb == "watch" and response.status == 200):
         leave()
         return followed(response, app.flows.watched(request.info))
     if isinstance(response.body, bytes) or request.method == "HEAD":

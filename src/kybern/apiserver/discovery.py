@@ -9,13 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 import orjson
 
 from kybern.api.resource import Resource, Subresource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
+from kybern.apiserver.aggregator.priorities import CUSTOM, priority
 from kybern.apiserver.request import JSON, Request, Response
 
 GROUP_ORDER = (
@@ -42,14 +44,40 @@ def version_rank(version: str) -> tuple[int, int, int, str]:
     return (stage, -int(match[1]), -int(match[3] or 0), "")
 
 
+class Other(NamedTuple):
+    """A version of a group that a server behind this one serves. `resources` are APIResourceDiscoveries; they are
+    `stale` while that server can't be asked."""
+
+    group: str
+    version: str
+    group_priority: int
+    version_priority: int
+    resources: list[Object]
+    stale: bool = False
+
+
+Groups: TypeAlias = dict[str, Mapping[str, "list[Resource] | Other"]]
+"""group -> version -> its resources, or who else serves it."""
+
+
+class Others(Protocol):
+    """Who is behind this server."""
+
+    version: int
+
+    def others(self) -> Sequence[Other]: ...
+
+
 class Discovery:
-    """Serves the discovery paths from a scheme."""
+    """Serves the discovery paths from a scheme, and of what `others` serve those that name it among the rest."""
+
+    others: Others | None = None
 
     def __init__(self, scheme: Scheme, address: str = "") -> None:
         self._scheme = scheme
         self._address = address
         """host:port that clients outside reach this server at."""
-        self._version = -1
+        self._version = (-1, 0)
         self._documents: dict[tuple[str, str], tuple[bytes, str]] = {}
 
     async def serve(self, request: Request) -> Response:
@@ -71,9 +99,10 @@ class Discovery:
 
     def document(self, path: str, shape: str = "") -> tuple[bytes, str]:
         """A document's bytes and ETag; empty where there is none. `shape` is "" or the aggregated version."""
-        if self._version != self._scheme.version:
+        version = (self._scheme.version, self.others.version if self.others is not None else 0)
+        if self._version != version:
             self._documents.clear()
-            self._version = self._scheme.version
+            self._version = version
         key = (path, shape)
         if key not in self._documents:
             made = self._aggregated(path, shape) if shape else self._legacy(path)
@@ -92,8 +121,29 @@ class Discovery:
         groups = sorted(found, key=lambda group: order.get(group, (len(order), group)))
         return {group: dict(sorted(found[group].items(), key=lambda item: version_rank(item[0]))) for group in groups}
 
+    def _merged(self) -> Groups:
+        """The groups, with those of others where their priority puts them."""
+        others = self.others.others() if self.others is not None else ()
+        found: Groups = dict(self.groups())
+        if not others:
+            return found
+        places = {group: (-priority(group, "v1").group if group in GROUP_ORDER else -CUSTOM.group) for group in found}
+        versions: dict[tuple[str, str], int] = {}
+        for other in others:
+            found[other.group] = {**found.get(other.group, {}), other.version: other}
+            places[other.group] = min(places.get(other.group, 0), -other.group_priority)
+            versions[other.group, other.version] = -other.version_priority
+        merged: Groups = {}
+        for group in sorted(found, key=lambda name: places[name]):
+            by_rank = sorted(
+                found[group],
+                key=lambda version: (versions.get((group, version), -CUSTOM.version), version_rank(version)),
+            )
+            merged[group] = {version: found[group][version] for version in by_rank}
+        return merged
+
     def _legacy(self, path: str) -> Object | None:
-        groups = self.groups()
+        groups = self._merged()
         match path.split("/")[1:]:
             case ["api"]:
                 return {
@@ -107,9 +157,9 @@ class Discovery:
             case ["apis", group] if group in groups:
                 return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, groups[group])}
             case ["api", version] if version in groups.get("", {}):
-                return _resource_list("", version, groups[""][version])
-            case ["apis", group, version] if version in groups.get(group, {}):
-                return _resource_list(group, version, groups[group][version])
+                return _resource_list("", version, self.groups()[""][version])
+            case ["apis", group, version] if version in (mine := self.groups().get(group, {})):
+                return _resource_list(group, version, mine[version])
         return None
 
     def _aggregated(self, path: str, shape: str) -> Object:
@@ -117,19 +167,22 @@ class Discovery:
             {
                 "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
                 "versions": [
-                    {
-                        "version": version,
-                        "resources": [_discovered(resource, version) for resource in resources],
-                        "freshness": "Current",
-                    }
-                    for version, resources in versions.items()
+                    _described(version, resources) for version, resources in versions.items()
                 ],
             }
-            for group, versions in self.groups().items()
+            for group, versions in self._merged().items()
             if bool(group) == (path == "/apis")
         ]
         kind = {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{shape}"}
         return {**kind, "metadata": {}, "items": items}
+
+
+def _described(version: str, resources: list[Resource] | Other) -> Object:
+    if isinstance(resources, Other):
+        said, stale = resources.resources, resources.stale
+    else:
+        said, stale = [_discovered(resource, version) for resource in resources], False
+    return {"version": version, "resources": said, "freshness": "Stale" if stale else "Current"}
 
 
 def _group(name: str, versions: Iterable[str]) -> Object:

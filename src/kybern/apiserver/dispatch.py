@@ -73,6 +73,8 @@ def verb(module: str) -> Verb:
 async def dispatch(app: App, request: Request) -> Response:
     """Serve it. Raises APIErrors."""
     info = request.info
+    if app.aggregated and (other := app.aggregated.get(_group_version(request.path))):
+        return await other(app, request)
     if not info.is_resource:
         return await _route(app, request)
     resource = app.registry.scheme.resource(info.group, info.resource, info.version)
@@ -126,6 +128,14 @@ async def _subresource(app: App, request: Request, resource: Resource) -> Respon
     if not declared or module is None:
         raise NotFound(_NOT_FOUND, details={})
     return await verb(module)(app, request, resource)
+
+
+def _group_version(path: str) -> tuple[str, str]:
+    """The group and version that a path is below; that of OpenAPI's description of them too."""
+    parts = path.removeprefix("/openapi/v3").split("/")
+    if len(parts) > 3 and parts[1] == "apis":
+        return parts[2], parts[3]
+    return ("", parts[2]) if len(parts) > 2 and parts[1] == "api" else ("", "")
 
 
 async def _route(app: App, request: Request) -> Response:

@@ -53,6 +53,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags_auth.add_flags(add)
     _add_policy_flags(add)
     _add_kubelet_flags(add)
+    _add_aggregator_flags(add)
     _add_limit_flags(add)
     add("--runtime-config", type=_pairs, action="extend", default=[], metavar="KEY=BOOL,...",
         help="versions to serve or not, by api/all, api/ga, api/beta, api/alpha, group/version, "
@@ -117,6 +118,14 @@ def _add_policy_flags(add: Add) -> None:
     add("--service-node-port-range", default="30000-32767", metavar="A-B", help="ports of NodePort services")
 
 
+def _add_aggregator_flags(add: Add) -> None:
+    path = {"type": Path, "default": None, "metavar": "FILE"}
+    add("--proxy-client-cert-file", **path, help="certificate shown to servers behind this one")
+    add("--proxy-client-key-file", **path, help="its key")
+    add("--enable-aggregator-routing", type=boolean, default=False, nargs="?", const=True,
+        help="reach servers behind this one and webhooks at endpoints, not at cluster addresses")  # fmt: skip
+
+
 def _add_kubelet_flags(add: Add) -> None:
     add("--kubelet-client-certificate", default="", metavar="FILE", help="certificate shown to kubelets")
     add("--kubelet-client-key", default="", metavar="FILE", help="its key")
@@ -156,6 +165,8 @@ def check(args: argparse.Namespace) -> None:
     check_etcd_flags(args)
     _check_limits(args)
     seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
+    if bool(args.proxy_client_cert_file) is not bool(args.proxy_client_key_file):
+        raise OperatorError("--proxy-client-cert-file and --proxy-client-key-file go together; give both or neither")
     if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
         raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
     flags_audit.check(args)

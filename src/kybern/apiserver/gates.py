@@ -15,6 +15,7 @@ from pathlib import Path
 from kybern.api.flowcontrol.bootstrap import GROUP as GROUP_OF_FLOWS
 from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
+from kybern.apiserver.aggregator.aggregator import SERVICES, Aggregator
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.assembly import Authentication, AuthnOptions
 from kybern.apiserver.authz.assembly import Authorization, AuthzOptions
@@ -38,6 +39,7 @@ from kybern.apiserver.tokens import (
     read_private_key,
     read_public_keys,
 )
+from kybern.apiserver.webhooks.services import ServiceResolver
 from kybern.process.daemon import OperatorError
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -64,6 +66,11 @@ class GateOptions:
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
     admission_control_config_file: Path | None = None
+    enable_aggregator_routing: bool = False
+    """Whether Services that APIServices and webhooks name are reached at their endpoints."""
+    proxy_client_cert_file: Path | None = None
+    proxy_client_key_file: Path | None = None
+    """Who this server is to servers behind it."""
     advertise_address: str = "127.0.0.1"
     secure_port: int = 6443
     service_cluster_ip_range: str = "10.96.0.0/12"
@@ -91,6 +98,9 @@ class Gates:
         self.authorization = Authorization(app, options.authorization)
         if options.admission_control_config_file:
             app.services[admission_config.SERVICE] = admission_config.load(options.admission_control_config_file)
+        own = (options.advertise_address, options.secure_port)
+        by_endpoints = options.enable_aggregator_routing
+        app.services["resolver"] = ServiceResolver(app.registry, by_endpoints=by_endpoints, own=own)
         app.admission = order.chain(app, options.enable_admission_plugins, options.disable_admission_plugins)
         app.services |= {"tokens": self.issuer, "token_authenticator": self.authentication.bearer}
         host = options.advertise_address
@@ -104,6 +114,7 @@ class Gates:
         )
         self._flows = self._flow_control()
         app.request_timeout = options.request_timeout
+        self._aggregator = self._made_aggregator()
         self._custom_kinds = CustomKinds(app) if app.registry.scheme.resource(*CRDS) else None
         app.checks["poststarthook/bootstrap"] = self.bootstrap.check
 
@@ -121,10 +132,14 @@ class Gates:
             await self._presence.start()
         if self._custom_kinds:
             await self._custom_kinds.start()
+        if self._aggregator:
+            await self._aggregator.start()
 
     async def stop(self) -> None:
         """End what start began."""
         self.app.admission.close()
+        if self._aggregator:
+            await self._aggregator.stop()
         await self._services.stop()
         await self._trust.stop()
         await self.authorization.stop()
@@ -151,16 +166,25 @@ class Gates:
     def _audiences(self) -> tuple[str, ...]:
         return tuple(self.options.api_audiences or self.options.service_account_issuers)
 
+    def _made_aggregator(self) -> Aggregator | None:
+        """What passes requests on to servers behind this one, if APIServices are served."""
+        if self.app.registry.scheme.resource(*SERVICES) is None:
+            return None
+        certificate, key = self.options.proxy_client_cert_file, self.options.proxy_client_key_file
+        made = Aggregator(self.app, (certificate, key) if certificate and key else None)
+        self._discovery.others = self._openapi.others = made
+        return made
+
     def _route_documents(self) -> None:
         app, options = self.app, self.options
-        discovery = Discovery(app.registry.scheme, self.address)
+        discovery = self._discovery = Discovery(app.registry.scheme, self.address)
 
         async def discover(_: App, request: Request) -> Response:
             return await discovery.serve(request)
 
         for path in ("/api", "/api/*", "/apis", "/apis/*"):
             app.route(path, discover)
-        openapi = OpenAPI(app.registry.scheme, discovery)
+        openapi = self._openapi = OpenAPI(app.registry.scheme, discovery)
 
         async def describe(_: App, request: Request) -> Response:
             return await openapi.serve(request)

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 
@@ -20,6 +21,7 @@ from kybern.api.resource import Resource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
 from kybern.apiserver import openapi_documents, openapi_proto
+from kybern.apiserver.aggregator.documents import v2_with
 from kybern.apiserver.discovery import Discovery, subresources
 from kybern.apiserver.openapi_schemas import Schemas
 from kybern.apiserver.request import JSON, Request, Response
@@ -38,22 +40,35 @@ class Document:
     content_type: str
 
 
+class Others(Protocol):
+    """Who is behind this server."""
+
+    version: int
+
+    def v3_paths(self) -> dict[str, Object]: ...
+
+    def v2_parts(self) -> list[Object]: ...
+
+
 class OpenAPI:
-    """Serves the documents of a scheme."""
+    """Serves the documents of a scheme, with what `others` say of what they serve."""
+
+    others: Others | None = None
 
     def __init__(self, scheme: Scheme, discovery: Discovery) -> None:
         self._scheme, self._discovery = scheme, discovery
-        self._version = -1
+        self._version = (-1, 0)
         self._documents: dict[str, Document] = {}
         self._hashes: dict[str, str] = {}
         self._making = asyncio.Lock()
 
     async def serve(self, request: Request) -> Response:
         """Answer a path below /openapi."""
-        if self._version != self._scheme.version:
+        current = (self._scheme.version, self.others.version if self.others is not None else 0)
+        if self._version != current:
             self._documents.clear()
             self._hashes.clear()
-            self._version = self._scheme.version
+            self._version = current
         path = request.path.rstrip("/")
         if path == "/openapi/v2":
             return await self._serve_v2(request)
@@ -64,10 +79,10 @@ class OpenAPI:
         if found is None:
             return Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
         group, version, resources = found
-        current = self._hash(name, resources, version)
+        known = self._hash(name, resources, version)
         asked = request.arg("hash")
-        if asked and asked != current:
-            return Response(301, b"", "", [("location", f"{path}?hash={current}")])
+        if asked and asked != known:
+            return Response(301, b"", "", [("location", f"{path}?hash={known}")])
         document = await self._document(name, JSON, lambda: self._v3(group, version, resources))
         immutable = [("cache-control", f"public, immutable, max-age={_YEAR}")] if asked else []
         return _answer(request, document, immutable)
@@ -86,6 +101,8 @@ class OpenAPI:
                 name = f"apis/{group}/{version}" if group else f"api/{version}"
                 url = f"/openapi/v3/{name}?hash={self._hash(name, resources, version)}"
                 paths[name] = {"serverRelativeURL": url}
+        if self.others is not None:
+            paths |= self.others.v3_paths()
         return {"paths": paths}
 
     def _found(self, name: str) -> tuple[str, str, list[Resource]] | None:
@@ -127,7 +144,8 @@ class OpenAPI:
             for group, versions in self._discovery.groups().items()
             for version, resources in versions.items()
         ]
-        return openapi_documents.v2(groups, self._schemas(list(self._scheme)), GIT_VERSION)
+        made = openapi_documents.v2(groups, self._schemas(list(self._scheme)), GIT_VERSION)
+        return v2_with(made, self.others.v2_parts()) if self.others is not None else made
 
     async def _document(self, name: str, content_type: str, make: Callable[[], bytes]) -> Document:
         found = self._documents.get(name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from kybern.api.errors import ServiceUnavailable
@@ -26,8 +27,8 @@ HOP_BY_HOP = frozenset(
     )
 )
 """Headers that concern one connection only (RFC 9110, 7.6.1)."""
-_SECRET = ("authorization", "impersonate-")
-"""How headers begin that are for this server, none of the backend's business."""
+_SECRET = ("authorization", "impersonate-", "x-remote-")
+"""How headers begin that are for this server, none of the backend's business, or that only this server may send."""
 
 
 def wants_upgrade(request: Request) -> bool:
@@ -50,19 +51,40 @@ def forwarded_headers(request: Request) -> list[tuple[str, str]]:
     return [*headers, ("x-forwarded-proto", "https")]
 
 
+class Where(NamedTuple):
+    """A backend: its URL, how to trust it, where its host is if its name doesn't lead there, and headers of our own
+    for it."""
+
+    url: str
+    tls: ssl.SSLContext | None
+    address: tuple[str, int] | None = None
+    headers: Sequence[tuple[str, str]] = ()
+
+
 async def forward(request: Request, url: str, tls: ssl.SSLContext | None) -> Response:
-    """Pass the request on to `url`, and its answer back. Raises ServiceUnavailable, or APIError for an upgrade."""
+    """Pass the request on to `url`, and its answer back; a redirection within the backend leads through the proxy.
+    Raises ServiceUnavailable, or APIError for an upgrade."""
+    response = await pass_on(request, Where(url, tls))
+    if response.status != 101:
+        response.headers = [(name, _moved(request, url, name, value)) for name, value in response.headers]
+    return response
+
+
+async def pass_on(request: Request, to: Where) -> Response:
+    """The same, and its answer as it is."""
     if wants_upgrade(request):
-        return await upgrade(request, url, tls)
-    headers = [*forwarded_headers(request), ("connection", "close")]
+        return await upgrade(request, to.url, to.tls, to.address, to.headers)
+    url, tls = to.url, to.tls
+    headers = [*forwarded_headers(request), *to.headers, ("connection", "close")]
     if request.body or request.method in ("POST", "PUT", "PATCH"):
         headers.append(("content-length", str(len(request.body))))
     try:
-        answer = await http1.send(url, ssl=tls, method=request.method, headers=headers, body=request.body)
+        answer = await http1.send(
+            url, ssl=tls, method=request.method, headers=headers, body=request.body, address=to.address
+        )
     except (OSError, ssl.SSLError) as error:
         raise ServiceUnavailable(f"error trying to reach service: {dialling(error)}") from error
-    passed = [(name, _moved(request, url, name, value)) for name, value in _answered(answer.headers)]
-    return Response(answer.status, http1.body_of(answer, method=request.method), "", passed)
+    return Response(answer.status, http1.body_of(answer, method=request.method), "", _answered(answer.headers))
 
 
 def _answered(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -83,14 +105,22 @@ def _moved(request: Request, url: str, name: str, value: str) -> str:
     return urlunsplit(("", "", base + target.path, target.query, target.fragment))
 
 
-async def upgrade(request: Request, url: str, tls: ssl.SSLContext | None) -> Response:
+async def upgrade(
+    request: Request,
+    url: str,
+    tls: ssl.SSLContext | None,
+    address: tuple[str, int] | None = None,
+    own: Sequence[tuple[str, str]] = (),
+) -> Response:
     """Have `url` upgrade the connection and join the client to it, byte by byte. A refusal is passed back. Raises
     APIError where the backend can't be reached."""
-    headers = [*forwarded_headers(request), ("connection", "Upgrade"), ("upgrade", request.headers["upgrade"])]
+    headers = [*forwarded_headers(request), ("connection", "Upgrade"), ("upgrade", request.headers["upgrade"]), *own]
     if request.method in ("POST", "PUT", "PATCH"):
         headers.append(("content-length", str(len(request.body))))
     try:
-        answer = await http1.send(url, ssl=tls, method=request.method, headers=_split(headers), body=request.body)
+        answer = await http1.send(
+            url, ssl=tls, method=request.method, headers=_split(headers), body=request.body, address=address
+        )
     except (OSError, ssl.SSLError) as error:
         raise unreachable(error) from error
     if answer.status != 101:

@@ -37,16 +37,20 @@ async def send(
     method: str = "GET",
     headers: Iterable[tuple[str, str]] = (),
     body: bytes = b"",
+    address: tuple[str, int] | None = None,
 ) -> Answer:
     """Send a request to `url` (http or https; `ssl` None is the system's trust) and give the answer once its head is
-    there; the caller closes its writer. Raises OSError (ConnectionError where the answer is not HTTP), TimeoutError
-    if there is no connection in time."""
+    there; the caller closes its writer. `address` is where its host is, if its name doesn't lead there. Raises OSError
+    (ConnectionError where the answer is not HTTP), TimeoutError if there is no connection in time."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     async with asyncio.timeout(CONNECT_TIMEOUT):
         reader, writer = await asyncio.open_connection(
-            parts.hostname, port, ssl=(ssl or True) if secure else None, limit=HEAD_LIMIT
+            *(address or (parts.hostname, port)),
+            ssl=(ssl or True) if secure else None,
+            server_hostname=parts.hostname if secure else None,
+            limit=HEAD_LIMIT,
         )
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

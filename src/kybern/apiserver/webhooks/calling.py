@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from kybern.api.cel.program import ExpressionError
 from kybern.api.errors import APIError, BadRequest, InternalError
 from kybern.api.types import Object
-from kybern.apiserver.admission import expressions, matching
+from kybern.apiserver.admission import config, expressions, matching
 from kybern.apiserver.admission.base import CONNECT, CREATE, DELETE, UPDATE, Attributes, Plugin
 from kybern.apiserver.admission.metrics import WebhookMetrics
 from kybern.apiserver.app import App
@@ -19,6 +20,7 @@ from kybern.apiserver.webhooks.credentials import Credentials
 from kybern.apiserver.webhooks.services import ServiceResolver
 from kybern.apiserver.webhooks.views import Target
 from kybern.process.clock import monotonic, new_uid
+from kybern.process.daemon import OperatorError
 
 log = logging.getLogger(__name__)
 
@@ -166,8 +168,14 @@ def resolver_of(app: App) -> ServiceResolver:
 
 
 def _credentials(app: App, plugin: str) -> Credentials | None:
-    found = app.services.get("webhook_credentials") or {}
-    return found.get(plugin) if isinstance(found, dict) else None
+    """Who the plugin calls webhooks as, by its configuration. Raises OperatorError."""
+    versions = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1alpha1")
+    file = (config.of(app, plugin, "WebhookAdmissionConfiguration", versions) or {}).get("kubeConfigFile")
+    if not file:
+        return None
+    if not Path(file).is_absolute():
+        raise OperatorError(f'the configuration of {plugin}: kubeConfigFile: "{file}" must be an absolute file path')
+    return Credentials(Path(file))
 
 
 def _metrics(app: App) -> WebhookMetrics:
