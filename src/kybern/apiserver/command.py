@@ -54,7 +54,7 @@ async def serve(args: argparse.Namespace) -> None:
         scheme = runtime_config.apply(builtin(), dict(args.runtime_config))
         registry = Registry(scheme, store, outdated=store.outdated)
         stack.push_async_callback(registry.close)
-        app = App(registry, anonymous=args.anonymous_auth)
+        app = App(registry)
         health.add_routes(app)
         app.checks["etcd"] = store.problem
         if args.encryption_provider_config:

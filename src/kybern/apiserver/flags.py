@@ -92,7 +92,7 @@ def _add_identity_flags(add: Add) -> None:
     add(
         "--anonymous-auth",
         type=boolean,
-        default=True,
+        default=None,
         nargs="?",
         const=True,
         help="let requests without credentials in as system:anonymous",

@@ -125,6 +125,7 @@ class Gates:
         await self.bootstrap.run()
         await self._services.keep()
         await self._trust.start()
+        self.authentication.start()
         self.authorization.start()
         if self._flows is not None:
             await self._flows.start(self.bootstrap.maintain)
@@ -142,6 +143,7 @@ class Gates:
             await self._aggregator.stop()
         await self._services.stop()
         await self._trust.stop()
+        await self.authentication.stop()
         await self.authorization.stop()
         if self._flows is not None:
             await self._flows.stop()

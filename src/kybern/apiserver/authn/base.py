@@ -10,6 +10,8 @@ from kybern.apiserver.request import UserInfo
 
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
+SIGNATURE_ONLY = {f"verify_{claim}": False for claim in ("aud", "exp", "iat", "iss", "jti", "nbf", "sub")}
+"""What PyJWT is told where claims are looked at here."""
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
 

@@ -13,7 +13,7 @@ import jwt
 
 from kybern.api.types import Object
 from kybern.apiserver import auth_metrics
-from kybern.apiserver.authn.base import CREDENTIAL_ID, BadToken, Known, authenticated
+from kybern.apiserver.authn.base import CREDENTIAL_ID, SIGNATURE_ONLY, BadToken, Known, authenticated
 from kybern.apiserver.registry import Lister
 from kybern.apiserver.request import UserInfo
 from kybern.apiserver.tokens import ALGORITHMS, KeySet
@@ -104,10 +104,9 @@ def verified_claims(token: str, issuers: Collection[str], keys: KeySet) -> dict[
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, ValueError):
         return None
-    unchecked = {"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
     for key in keys.candidates(str(header.get("kid") or "")):
         try:
-            claims = jwt.decode(token, key, algorithms=ALGORITHMS, options=unchecked)  # type: ignore[arg-type]
+            claims = jwt.decode(token, key, algorithms=ALGORITHMS, options=SIGNATURE_ONLY)  # type: ignore[arg-type]
         except (jwt.InvalidTokenError, TypeError, ValueError):
             continue
         return claims
