@@ -1,7 +1,7 @@
 """Configuration files of apiserver.config.k8s.io: read strictly, checked by whoever knows the kind, and followed.
 
-    document = read("--authorization-config", path, KIND, VERSIONS)     # raises OperatorError
-    watcher = Follower(path, reload)                                      # `reload()` after each change
+document = read("--authorization-config", path, KIND, VERSIONS)     # raises OperatorError
+watcher = Follower(path, reload)                                      # `reload()` after each change
 """
 
 from __future__ import annotations

@@ -49,9 +49,7 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
-    def issue(
-        self, common_name: str, organizations: Sequence[str] = (), uids: Sequence[str] = ()
-    ) -> tuple[Path, Path]:
+    def issue(self, common_name: str, organizations: Sequence[str] = (), uids: Sequence[str] = ()) -> tuple[Path, Path]:
         """Files of a certificate for 127.0.0.1 and its key."""
         key = certificates.key()
         subject = [*certificates.subject(common_name, organizations), *(x509.NameAttribute(UID, uid) for uid in uids)]

@@ -26,7 +26,6 @@ class Known(NamedTuple):
     """For the audit event."""
 
 
-
 class BadToken(Unauthorized):
     """A token that is of a known kind and not valid. `why` is for the log and for TokenReviews, not for the client."""
 

@@ -17,11 +17,12 @@ from kybern.apiserver.authn.base import BadToken, authenticated
 from kybern.apiserver.request import UserInfo
 
 _CLAIMS = {"claims": "map<string, dyn>"}
-TEXT, TEXTS, TRUTH = ("string",), ("string", "list<string>", "list<dyn>", "null_type"), ("bool",)
+TRUTH = ("bool",)
 
 
-def over_claims(text: str, expects: Sequence[str]) -> Program:
-    """The program of an expression over `claims`. Raises ExpressionError."""
+def over_claims(text: str, expects: Sequence[str] = ()) -> Program:
+    """The program of an expression over `claims`; of those that make something of them, the result's type is looked at
+    when there is one. Raises ExpressionError."""
     return compiled(text, _CLAIMS, None, expects)
 
 

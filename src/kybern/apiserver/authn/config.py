@@ -150,9 +150,9 @@ def _audiences(errors: Errors, path: str, issuer: Object) -> tuple[str, ...]:
 def _mappings(errors: Errors, path: str, given: Object) -> ClaimMappings:
     at = f"{path}.claimMappings"
     found = config_files.fields(errors, at, given.get("claimMappings"), ("username", "groups", "uid", "extra"))
-    username = _part(errors, f"{at}.username", found.get("username"), claims.TEXT, required=True)
-    groups = _part(errors, f"{at}.groups", found.get("groups"), claims.TEXTS)
-    uid = _part(errors, f"{at}.uid", found.get("uid"), claims.TEXT, prefixed=False)
+    username = _part(errors, f"{at}.username", found.get("username"), required=True)
+    groups = _part(errors, f"{at}.groups", found.get("groups"))
+    uid = _part(errors, f"{at}.uid", found.get("uid"), prefixed=False)
     extra = _extra(errors, f"{at}.extra", found.get("extra"))
     required, rules = _claim_rules(errors, f"{path}.claimValidationRules", given.get("claimValidationRules"))
     user_rules = _user_rules(errors, f"{path}.userValidationRules", given.get("userValidationRules"))
@@ -169,9 +169,7 @@ def _mappings(errors: Errors, path: str, given: Object) -> ClaimMappings:
     return ClaimMappings(username, groups, uid, tuple(extra), required, tuple(rules), tuple(user_rules))
 
 
-def _part(
-    errors: Errors, path: str, found: Any, expects: Sequence[str], *, required: bool = False, prefixed: bool = True
-) -> Part:
+def _part(errors: Errors, path: str, found: Any, *, required: bool = False, prefixed: bool = True) -> Part:
     known = ("claim", "prefix", "expression") if prefixed else ("claim", "expression")
     given = config_files.fields(errors, path, found, known)
     claim = config_files.text(errors, f"{path}.claim", given.get("claim"))
@@ -182,7 +180,7 @@ def _part(
     elif text:
         if prefix is not None:
             errors.invalid(f"{path}.prefix", prefix, "prefix can't be set when expression is set")
-        return Part(program=_compiled(errors, f"{path}.expression", text, lambda one: claims.over_claims(one, expects)))
+        return Part(program=_compiled(errors, f"{path}.expression", text, claims.over_claims))
     elif claim and prefixed and prefix is None:
         said = "prefix is required when claim is set. It can be set to an empty string to disable prefixing"
         errors.required(f"{path}.prefix", said)
@@ -213,7 +211,7 @@ def _extra(errors: Errors, path: str, found: Any) -> list[tuple[str, Program]]:
             errors.required(f"{at}.valueExpression", "valueExpression is required")
         else:
             where = f"{at}.valueExpression"
-            made[key] = _compiled(errors, where, text, lambda source: claims.over_claims(source, claims.TEXTS))
+            made[key] = _compiled(errors, where, text, claims.over_claims)
     return [(key, program) for key, program in made.items() if program is not None]
 
 

@@ -1,8 +1,8 @@
 """Which objects the pods of a node refer to: the edges that the Node authorizer asks about.
 
-    node <- pod <- secret, config map, service account, resource claim, claim
-                   claim <- volume <- secret
-    node <- volume attachment, resource slice, pod certificate request
+node <- pod <- secret, config map, service account, resource claim, claim
+               claim <- volume <- secret
+node <- volume attachment, resource slice, pod certificate request
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ class NodeRefs:
     """References of each node's pods, counted as pods come, change and go; of volumes, the claim and the secrets.
     `others` are listers of resources that name their node, by plural."""
 
-    def __init__(
-        self, pods: Lister, volumes: Lister | None = None, others: Mapping[str, Lister] | None = None
-    ) -> None:
+    def __init__(self, pods: Lister, volumes: Lister | None = None, others: Mapping[str, Lister] | None = None) -> None:
         self._pods, self._volumes, self._others = pods, volumes, others or {}
         self._by_node: dict[str, Counter[Ref]] = {}
         self._claims_by_secret: dict[Ref, Counter[Ref]] = {}
