@@ -113,6 +113,17 @@ TURNS: dict[str, Turns] = {
     "apiregistration.v1.APIServiceSpec": one_of("caBundle", "insecureSkipTLSVerify"),
     "apiextensions.v1.WebhookClientConfig": [{"service": ...}, {"url": "https://example.com/hook"}],
     "admissionregistration.v1.WebhookClientConfig": [{"service": ...}, {"url": "https://example.com/hook"}],
+    **{
+        f"admissionregistration.{version}.{name}": turns
+        for version in ("v1", "v1beta1", "v1alpha1")
+        for name, turns in {
+            "ParamRef": [{"name": ...}, {"selector": ...}],
+            "Mutation": [
+                {"patchType": "ApplyConfiguration", "applyConfiguration": ...},
+                {"patchType": "JSONPatch", "jsonPatch": ...},
+            ],
+        }.items()
+    },
     "resource.v1.DeviceRequest": one_of("exactly", "firstAvailable"),
     "resource.v1beta2.DeviceRequest": one_of("exactly", "firstAvailable"),
     "resource.v1beta1.DeviceRequest": [

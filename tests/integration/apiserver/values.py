@@ -239,7 +239,28 @@ BY_FIELD: dict[str, Any] = {
     "admissionregistration.v1.RuleWithOperations.operations": ["CREATE"],
     "admissionregistration.v1.RuleWithOperations.scope": "Namespaced",
     "*.caBundle": pki.CHAIN,
-    "admissionregistration.v1.MatchCondition.expression": "true",
+    "*.parameterNotFoundAction": "Allow",
+    "*.validationActions": ["Deny"],
+    "admissionregistration.v1.Validation.expression": "true",
+    "admissionregistration.v1.Validation.messageExpression": "'text'",
+    "admissionregistration.v1.Validation.reason": "Invalid",
+    "admissionregistration.v1.AuditAnnotation.valueExpression": "'text'",
+    **{
+        f"admissionregistration.{version}.{field}": value
+        for version in ("v1", "v1beta1", "v1alpha1")
+        for field, value in {
+            "ApplyConfiguration.expression": "Object{}",
+            "JSONPatch.expression": "[JSONPatch{op: 'test', path: '/a', value: variables.filled}]",
+            "MatchCondition.expression": "true",
+            "NamedRuleWithOperations.apiGroups": ["example.com"],
+            "NamedRuleWithOperations.operations": ["CREATE"],
+            "NamedRuleWithOperations.scope": "Namespaced",
+            "ParamKind.apiVersion": "v1",
+            "ParamKind.kind": "ConfigMap",
+            "Variable.name": "filled",
+            "Variable.expression": "1",
+        }.items()
+    },
     "flowcontrol.v1.FlowSchemaSpec.matchingPrecedence": 500,
     "flowcontrol.v1.FlowDistinguisherMethod.type": "ByUser",
     "flowcontrol.v1.LimitedPriorityLevelConfiguration.borrowingLimitPercent": 10,
