@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -44,6 +46,8 @@ MAX_ID = 64
 MAX_AGENT = 1024
 _STATUS = b'{"kind":"Status",'
 _PATH = "/:@!$&'()*+,;=~"
+_PLAIN_PATH = re.compile(r"[\w./:@!$&'()*+,;=~-]*", re.ASCII).fullmatch
+"""Whether a path has nothing that is escaped in an URI."""
 
 
 class Audit:
@@ -115,6 +119,7 @@ class Trail:
         self._refused = False
         self._began = clock.micro_stamp()
         self._user = _user(user) if user else {}
+        self._asked: Object = {}
         self._impersonated: Object | None = None
         self._annotations: dict[str, str] = {}
         self._allowed = False
@@ -151,7 +156,7 @@ class Trail:
 
     def impersonated(self, user: UserInfo) -> None:
         """It is made in another's name."""
-        self._impersonated = _user(user)
+        self._impersonated, self._asked = _user(user), {}
 
     def decided(self, decision: Decision) -> None:
         """Whether it is allowed, and why."""
@@ -200,6 +205,26 @@ class Trail:
 
     # Events.
 
+    def _about(self) -> Object:
+        """What is the same in all events of the request."""
+        request = self._request
+        path = request.path if _PLAIN_PATH(request.path) else quote(request.path, safe=_PATH)
+        about: Object = {
+            "requestURI": f"{path}?{request.query}" if request.query else path,
+            "verb": request.info.verb,
+            "user": self._user,
+        }
+        if self._impersonated:
+            about["impersonatedUser"] = self._impersonated
+        if sources := _sources(request):
+            about["sourceIPs"] = sources
+        if agent := request.headers.get("user-agent", ""):
+            about["userAgent"] = agent if len(agent) <= MAX_AGENT else f"{agent[:MAX_AGENT]}...TRUNCATED"
+        if request.info.is_resource:
+            about["objectRef"] = _reference(request)
+        self._asked = about
+        return about
+
     def _emit(
         self, stage: str, status: Object | None = None, *, objects: bool = False, answer: tuple[bytes, str] = (b"", "")
     ) -> None:
@@ -212,18 +237,8 @@ class Trail:
             "level": LEVELS[verdict.level],
             "auditID": self.id,
             "stage": stage,
-            "requestURI": quote(request.path, safe=_PATH) + (f"?{request.query}" if request.query else ""),
-            "verb": request.info.verb,
-            "user": self._user,
+            **(self._asked or self._about()),
         }
-        if self._impersonated:
-            event["impersonatedUser"] = self._impersonated
-        if sources := _sources(request):
-            event["sourceIPs"] = sources
-        if agent := request.headers.get("user-agent", ""):
-            event["userAgent"] = agent if len(agent) <= MAX_AGENT else f"{agent[:MAX_AGENT]}...TRUNCATED"
-        if request.info.is_resource:
-            event["objectRef"] = _reference(request)
         if status:
             event["responseStatus"] = status
         tail: Object = {
@@ -250,6 +265,7 @@ def _whole(event: Object, tail: Object, request: Request | None, answer: tuple[b
     if request is not None:
         sent = _decoded(request.body, request.headers.get("content-type", ""))
         if sent and request.info.verb in ("create", "update"):
+            event["objectRef"] = {**event["objectRef"]}
             _complete(event["objectRef"], sent)
         if sent is not None and verdict.level >= REQUEST:
             event["requestObject"] = _without_managed_fields(sent) if verdict.omit_managed_fields else sent
@@ -327,17 +343,24 @@ def _reference(request: Request) -> Object:
 def _sources(request: Request) -> list[str]:
     """Who sent it, through which proxies: what they say of themselves first."""
     headers = request.headers
-    named = [part.strip() for part in headers.get("x-forwarded-for", "").split(",")]
-    named += [headers.get("x-real-ip", "").strip(), request.client[0]]
+    named = [request.client[0]]
+    if "x-forwarded-for" in headers or "x-real-ip" in headers:
+        forwarded = [part.strip() for part in headers.get("x-forwarded-for", "").split(",")]
+        named = [*forwarded, headers.get("x-real-ip", "").strip(), *named]
     found: list[str] = []
-    for text in named:
-        try:
-            address = str(ipaddress.ip_address(text))
-        except ValueError:
-            continue
-        if not found or found[-1] != address:
+    for address in map(_address, named):
+        if address and (not found or found[-1] != address):
             found.append(address)
     return found
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> str:
+    """An address as it is usually written; nothing where it isn't one."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
 
 
 def _methods(request: Request) -> str:
@@ -347,7 +370,10 @@ def _methods(request: Request) -> str:
 
 
 def _content_type(response: Response) -> str:
-    return next((value for name, value in response.headers if name == "content-type"), "")
+    headers = response.headers
+    if headers and headers[0][0] == "content-type":
+        return headers[0][1]
+    return next((value for name, value in headers if name == "content-type"), "")
 
 
 def _status(response: Response) -> Object:
