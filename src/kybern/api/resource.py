@@ -8,8 +8,8 @@
         def validate(self, obj: Object, errors: Errors) -> None: ...
 
 All hooks receive plain JSON dicts in the *storage version's* shape and may change `obj` in place (never `old`).
-The order at create is default -> (admission) -> prepare_create -> validate; at update default -> prepare_update ->
-(admission) -> validate -> validate_update. Type checks, unknown fields, and metadata are done before, from the schema.
+The order at create is default -> (admission) -> prepare_create -> validate; at update default -> (admission) ->
+prepare_update -> validate -> validate_update. Type checks, unknown fields and metadata come before, by the schema.
 
 A kind that has beta or alpha versions names them all, best first; a server serves the stable ones, and of the others
 those that --runtime-config switches on (apiserver/runtime_config.py). A kind whose versions are all off is in the

@@ -151,6 +151,8 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
         enable_aggregator_routing=args.enable_aggregator_routing,
         proxy_client_cert_file=args.proxy_client_cert_file,
         proxy_client_key_file=args.proxy_client_key_file,
+        default_not_ready_toleration_seconds=args.default_not_ready_toleration_seconds,
+        default_unreachable_toleration_seconds=args.default_unreachable_toleration_seconds,
         advertise_address=address,
         secure_port=args.secure_port,
         service_cluster_ip_range=args.service_cluster_ip_range,

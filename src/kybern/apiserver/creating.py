@@ -66,6 +66,8 @@ async def admitted(app: App, request: Request, resource: Resource, stored: Objec
         await app.admission.admit(attributes)
         assert attributes.object is not None
         stored = attributes.object
+        if resource.has_status and not resource.status_at_creation:
+            stored.pop("status", None)
     user = request.user
     resource.prepare_create(stored, Preparation(user.name, "", request.warnings, user.uid, user.groups, user.extra))
     errors = Errors()

@@ -114,6 +114,9 @@ def _add_policy_flags(add: Add) -> None:
     add("--disable-admission-plugins", type=_list, default=[], metavar="NAMES", help="admission plugins to turn off")
     add("--admission-control-config-file", type=Path, default=None, metavar="FILE",
         help="AdmissionConfiguration with the configurations of admission plugins")  # fmt: skip
+    for word, what in (("not-ready", "is not ready"), ("unreachable", "does not answer")):
+        add(f"--default-{word}-toleration-seconds", type=int, default=300, metavar="SECONDS",
+            help=f"how long a pod that doesn't say stays on a node that {what}")  # fmt: skip
     add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR", help="addresses of services")
     add("--service-node-port-range", default="30000-32767", metavar="A-B", help="ports of NodePort services")
 

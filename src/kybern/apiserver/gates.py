@@ -15,6 +15,8 @@ from pathlib import Path
 from kybern.api.flowcontrol.bootstrap import GROUP as GROUP_OF_FLOWS
 from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
+from kybern.apiserver.admission.defaulttolerationseconds import DEFAULT_SECONDS, NOT_READY, UNREACHABLE
+from kybern.apiserver.admission.defaulttolerationseconds import SERVICE as TOLERATIONS
 from kybern.apiserver.aggregator.aggregator import SERVICES, Aggregator
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.assembly import Authentication, AuthnOptions
@@ -71,6 +73,8 @@ class GateOptions:
     proxy_client_cert_file: Path | None = None
     proxy_client_key_file: Path | None = None
     """Who this server is to servers behind it."""
+    default_not_ready_toleration_seconds: int = DEFAULT_SECONDS
+    default_unreachable_toleration_seconds: int = DEFAULT_SECONDS
     advertise_address: str = "127.0.0.1"
     secure_port: int = 6443
     service_cluster_ip_range: str = "10.96.0.0/12"
@@ -101,6 +105,10 @@ class Gates:
         own = (options.advertise_address, options.secure_port)
         by_endpoints = options.enable_aggregator_routing
         app.services["resolver"] = ServiceResolver(app.registry, by_endpoints=by_endpoints, own=own)
+        app.services[TOLERATIONS] = {
+            NOT_READY: options.default_not_ready_toleration_seconds,
+            UNREACHABLE: options.default_unreachable_toleration_seconds,
+        }
         app.admission = order.chain(app, options.enable_admission_plugins, options.disable_admission_plugins)
         app.services |= {"tokens": self.issuer, "token_authenticator": self.authentication.bearer}
         host = options.advertise_address

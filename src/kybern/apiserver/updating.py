@@ -1,6 +1,6 @@
 """Changing an object: the steps between a changed object and the store, in order, repeated while others write too.
 
-read -> change -> preconditions -> metadata -> defaults -> prepare_update -> admission -> validation ->
+read -> change -> preconditions -> metadata -> defaults -> admission -> prepare_update -> validation ->
 validating admission -> managedFields -> allocation -> store (or deletion, where it was only waiting for this)
 """
 
@@ -98,7 +98,6 @@ class Update:
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
         meta.carry_over(metadata, old["metadata"])
         resource.default(stored)
-        resource.prepare_update(stored, old, Preparation(request.user.name, self.subresource, request.warnings))
         attributes = Attributes(
             UPDATE, resource, metadata.get("namespace", ""), metadata["name"], request.user, stored, old,
             self.subresource, self.options.dry_run, self.options.as_object(), request.warnings, request,
@@ -106,7 +105,9 @@ class Update:
         if self.app.admission is not None:
             await self.app.admission.admit(attributes)
             assert attributes.object is not None
-            stored = attributes.object
+            # Plugins too may only touch what this way in may.
+            stored = attributes.object = self._split(attributes.object, old)
+        resource.prepare_update(stored, old, Preparation(request.user.name, self.subresource, request.warnings))
         if resource.has_generation and self.subresource != "status" and resource.changes_generation(stored, old):
             stored["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
         self._validate(stored, old)

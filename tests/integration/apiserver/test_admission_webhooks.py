@@ -126,6 +126,21 @@ async def test_a_webhook_changes_what_is_written(api: Api) -> None:
     assert made["data"] == {"by": "hook"} and "nonsense" not in made and made["metadata"]["uid"] != "mine"
 
 
+async def test_a_webhook_may_touch_only_what_the_request_may(api: Api) -> None:
+    def decide(asked: dict[str, Any]) -> dict[str, Any]:
+        return patch(
+            {"op": "add", "path": "/metadata/labels", "value": {"by": asked["operation"]}},
+            {"op": "add", "path": "/status", "value": {"hard": {"pods": "9"}}},
+        )
+
+    async with hooked(api, decide, rule={"resources": ["resourcequotas"]}):
+        path = f"/api/v1/namespaces/{await api.ns()}/resourcequotas"
+        made = await api.ok("POST", path, {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}})
+        assert made["metadata"]["labels"] == {"by": "CREATE"} and made["status"] == {}
+        changed = await api.ok("PATCH", f"{path}/q", {"spec": {"hard": {"pods": "2"}}}, kind=MERGE)
+        assert changed["metadata"]["labels"] == {"by": "UPDATE"} and changed["status"] == {}
+
+
 async def test_what_a_webhook_adds_gets_its_defaults(api: Api) -> None:
     container = {"name": "sidecar", "image": "b"}
     rule = {"resources": ["pods"], "operations": ["CREATE"]}

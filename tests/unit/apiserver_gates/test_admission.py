@@ -44,7 +44,7 @@ class FakeApp:
         return self.listers.setdefault(plural, FakeLister())
 
     def resource(self, group: str, plural: str) -> Resource:
-        return Namespace()
+        return ServiceAccountKind() if plural == "serviceaccounts" else Namespace()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         found = self.listers[resource.plural].get(namespace, name)
@@ -125,13 +125,51 @@ async def test_service_account_token_can_be_declined_and_must_exist() -> None:
 
 
 async def test_mirror_pods_get_no_account() -> None:
+    plugin = ServiceAccount(app())
     obj = pod()
     obj["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
-    await ServiceAccount(app()).admit(attributes(obj))
+    await plugin.admit(attributes(obj))
     assert "serviceAccountName" not in obj["spec"]
-    obj["spec"]["volumes"] = [{"name": "s", "secret": {"secretName": "s"}}]
+    await plugin.validate(attributes(obj))
+    obj["spec"]["containers"] = [{"name": "c", "envFrom": [{"secretRef": {"name": "s"}}]}]
     with pytest.raises(Forbidden, match="a mirror pod may not reference secrets"):
-        await ServiceAccount(app()).admit(attributes(obj))
+        await plugin.validate(attributes(obj))
+    token = {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}
+    obj["spec"] = {"containers": [], "volumes": [{"name": "t", **token}]}
+    with pytest.raises(Forbidden, match="a mirror pod may not use ServiceAccountToken volume projections"):
+        await plugin.validate(attributes(obj))
+
+
+async def test_an_account_can_hold_pods_to_its_secrets() -> None:
+    account = named("mine", "default", secrets=[{"name": "a"}], imagePullSecrets=[{"name": "p"}])
+    account["metadata"]["annotations"] = {"kubernetes.io/enforce-mountable-secrets": "True"}
+    plugin = ServiceAccount(app(serviceaccounts=FakeLister(account)))
+    because = "is not allowed because service account mine does not reference that"
+    env = [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "b", "key": "k"}}}]
+
+    async def why(operation: str = CREATE, subresource: str = "", **spec: Any) -> str:
+        obj = pod(serviceAccountName="mine", **spec)
+        with pytest.raises(Forbidden) as caught:
+            await plugin.validate(attributes(obj, operation=operation, subresource=subresource))
+        return caught.value.message.removeprefix('pods "web" is forbidden: ')
+
+    good = pod(serviceAccountName="mine", volumes=[{"name": "v", "secret": {"secretName": "a"}}])
+    await plugin.validate(attributes(good))
+    volumes = [{"name": "v", "secret": {"secretName": "b"}}]
+    assert await why(volumes=volumes) == f'volume with secret.secretName="b" {because} secret'
+    assert await why(initContainers=[{"name": "i", "env": env}]) == (
+        f'init container i with envVar E referencing secret.secretName="b" {because} secret'
+    )
+    assert await why(containers=[{"name": "c", "envFrom": [{"secretRef": {"name": "b"}}]}]) == (
+        f'container c with envFrom referencing secret.secretName="b" {because} secret'
+    )
+    assert await why(imagePullSecrets=[{"name": "p"}, {"name": "q"}]) == (
+        f'imagePullSecrets[1].name="q" {because} imagePullSecret'
+    )
+    debugger = [{"name": "d", "env": env}]
+    assert await why(UPDATE, "ephemeralcontainers", ephemeralContainers=debugger, volumes=volumes) == (
+        f'ephemeral container d with envVar E referencing secret.secretName="b" {because} secret'
+    )
 
 
 async def test_priority() -> None:
@@ -171,6 +209,11 @@ async def test_default_tolerations() -> None:
             "tolerationSeconds": 300,
         }
     ]
+    other = app()
+    other.services["default_toleration_seconds"] = {"node.kubernetes.io/unreachable": 7}
+    shorter = pod()
+    await DefaultTolerationSeconds(other).admit(attributes(shorter))
+    assert [one["tolerationSeconds"] for one in shorter["spec"]["tolerations"]] == [7]
     everything = pod(tolerations=[{"operator": "Exists"}])
     await plugin.admit(attributes(everything))
     assert len(everything["spec"]["tolerations"]) == 1
@@ -239,9 +282,7 @@ async def test_nodes_get_tokens_only_for_their_pods() -> None:
 async def test_roles_may_not_grant_what_the_user_lacks() -> None:
     reader = named("reader", rules=[{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}])
     admin = named("boss", rules=[{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}])
-    bound = named(
-        "b", roleRef={"kind": "ClusterRole", "name": "reader"}, subjects=[{"kind": "User", "name": "bob"}]
-    )
+    bound = named("b", roleRef={"kind": "ClusterRole", "name": "reader"}, subjects=[{"kind": "User", "name": "bob"}])
     server = app(clusterroles=FakeLister(reader, admin), clusterrolebindings=FakeLister(bound))
     listers = [server.lister("", p) for p in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")]
     server.authorizers = [RBAC(*listers)]

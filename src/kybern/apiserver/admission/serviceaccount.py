@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
+from kybern.api.cells import at
+from kybern.api.errors import NotFound
 from kybern.api.types import Object
 from kybern.apiserver.admission.base import CREATE, UPDATE, Attributes, Plugin
 from kybern.apiserver.app import App
+from kybern.apiserver.authz.noderefs import pod_refs
 from kybern.apiserver.tokens import PROJECTED_SECONDS
 from kybern.process.clock import name_suffix
 
@@ -15,6 +20,9 @@ DEFAULT_ATTEMPTS, DEFAULT_WAIT = 20, 0.05
 """How often, and how many seconds apart, a missing default account is looked for."""
 _MIRROR = "kubernetes.io/config.mirror"
 _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+_CONTAINERS = (("initContainers", "init container"), ("containers", "container"))
+_DEBUGGERS = (("ephemeralContainers", "ephemeral container"),)
 
 
 class ServiceAccount(Plugin):
@@ -30,48 +38,53 @@ class ServiceAccount(Plugin):
 
     async def admit(self, a: Attributes) -> None:
         pod = a.object
-        if pod is None or a.operation != CREATE or a.subresource:
+        if pod is None or a.operation != CREATE or a.subresource or _is_mirror(pod):
             return
         spec = pod["spec"]
-        if _MIRROR in (pod["metadata"].get("annotations") or {}):
-            _check_mirror(a, spec)
-            return
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-        account = await self._account(a.namespace, name)
-        if account is None:
-            raise a.forbidden(
-                f"error looking up service account {a.namespace}/{name}: serviceaccount {_quoted(name)} not found"
-            )
+        account = await self._account(a, name)
         if _automounts(account, spec):
             _mount_token(spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
 
-    async def _account(self, namespace: str, name: str) -> Object | None:
-        """The account; the default one of a namespace that was just made may be on its way, so it is waited for."""
-        account = self._accounts.get(namespace, name)
-        for _ in range(DEFAULT_ATTEMPTS if name == "default" else 0):
-            if account is not None:
-                break
-            await asyncio.sleep(DEFAULT_WAIT)
-            account = self._accounts.get(namespace, name)
-        return account
-
     async def validate(self, a: Attributes) -> None:
+        """What the pod names for itself, or a webhook for it, must be right too."""
         pod = a.object
-        if pod is None or a.operation != CREATE or a.subresource:
+        adds_debugger = a.operation == UPDATE and a.subresource == "ephemeralcontainers"
+        if pod is None or not (adds_debugger or (a.operation == CREATE and not a.subresource)):
             return
-        if _MIRROR in (pod["metadata"].get("annotations") or {}):
+        if _is_mirror(pod):
+            if not adds_debugger:
+                _check_mirror(a, pod)
             return
-        spec = pod["spec"]
-        account = self._accounts.get(a.namespace, spec.get("serviceAccountName", ""))
-        if account and (account["metadata"].get("annotations") or {}).get(_ENFORCE) == "true":
-            _check_secrets(a, spec, account)
+        name = pod["spec"].get("serviceAccountName")
+        if not name:
+            raise a.forbidden(f"no service account specified for pod {a.namespace}/{a.name}")
+        account = await self._account(a, name)
+        if (account["metadata"].get("annotations") or {}).get(_ENFORCE) in _TRUE:
+            check_secrets(a, pod["spec"], account, debuggers_only=adds_debugger)
+
+    async def _account(self, a: Attributes, name: str) -> Object:
+        """The account. The default one of a namespace that was just made may be on its way, so it is waited for. Raises
+        Forbidden."""
+        for left in range(DEFAULT_ATTEMPTS if name == "default" else 1, 0, -1):
+            account = self._accounts.get(a.namespace, name)
+            if account is not None:
+                return account
+            if left > 1:
+                await asyncio.sleep(DEFAULT_WAIT)
+        resource = self._registry.scheme.resource("", "serviceaccounts")
+        if resource is not None:
+            # Another server may have made it a moment ago: the store knows.
+            with contextlib.suppress(NotFound):
+                return await self._registry.get(resource, a.namespace, name)
+        raise a.forbidden(f'error looking up service account {a.namespace}/{name}: serviceaccount "{name}" not found')
 
 
-def _quoted(name: str) -> str:
-    return f'"{name}"'
+def _is_mirror(pod: Object) -> bool:
+    return _MIRROR in (pod["metadata"].get("annotations") or {})
 
 
 def _automounts(account: Object, spec: Object) -> bool:
@@ -81,16 +94,18 @@ def _automounts(account: Object, spec: Object) -> bool:
     return wanted is not False
 
 
-def _check_mirror(a: Attributes, spec: Object) -> None:
+def _check_mirror(a: Attributes, pod: Object) -> None:
     """A mirror pod only shows a pod that runs already: it can't be given an identity or secrets."""
+    spec = pod["spec"]
     if spec.get("serviceAccountName"):
         raise a.forbidden("a mirror pod may not reference service accounts")
+    plain = {**pod, "metadata": {**pod["metadata"], "annotations": {}, "namespace": a.namespace}}
+    if any(kind == "secrets" for kind, _, _ in pod_refs(plain)):
+        raise a.forbidden("a mirror pod may not reference secrets")
     for volume in spec.get("volumes") or ():
         for source in (volume.get("projected") or {}).get("sources") or ():
             if source.get("serviceAccountToken"):
                 raise a.forbidden("a mirror pod may not use ServiceAccountToken volume projections")
-        if volume.get("secret"):
-            raise a.forbidden("a mirror pod may not reference secrets")
 
 
 def _mount_token(spec: Object) -> None:
@@ -136,31 +151,32 @@ def _projection() -> Object:
     }
 
 
-def _check_secrets(a: Attributes, spec: Object, account: Object) -> None:
-    """With the enforcing annotation a pod may use only the secrets that its account lists."""
+def check_secrets(a: Attributes, spec: Object, account: Object, *, debuggers_only: bool) -> None:
+    """With the enforcing annotation a pod may use only the secrets that its account lists. Raises Forbidden."""
     name = account["metadata"]["name"]
     listed = {ref.get("name") for ref in account.get("secrets") or ()}
-    for volume in spec.get("volumes") or ():
+    because = f"is not allowed because service account {name} does not reference that"
+    for volume in () if debuggers_only else spec.get("volumes") or ():
         secret = (volume.get("secret") or {}).get("secretName")
         if secret and secret not in listed:
-            raise a.forbidden(
-                f'volume with secret.secretName="{secret}" is not allowed because service account {name} '
-                "does not reference that secret"
-            )
-    for key in ("initContainers", "containers"):
-        for container in spec.get(key) or ():
-            for env in container.get("env") or ():
-                secret = ((env.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name")
-                if secret and secret not in listed:
-                    kind = "init container" if key == "initContainers" else "container"
-                    raise a.forbidden(
-                        f"{kind} {container['name']} with envVar {env['name']} referencing secret.secretName="
-                        f'"{secret}" is not allowed because service account {name} does not reference that secret'
-                    )
+            raise a.forbidden(f'volume with secret.secretName="{secret}" {because} secret')
+    for field, kind in _DEBUGGERS if debuggers_only else _CONTAINERS:
+        for container in spec.get(field) or ():
+            for how, secret in _env_secrets(container):
+                if secret not in listed:
+                    said = f'{kind} {container["name"]} with {how} referencing secret.secretName="{secret}"'
+                    raise a.forbidden(f"{said} {because} secret")
     pulls = {ref.get("name") for ref in account.get("imagePullSecrets") or ()}
-    for ref in spec.get("imagePullSecrets") or ():
+    for index, ref in enumerate(() if debuggers_only else spec.get("imagePullSecrets") or ()):
         if ref.get("name") not in pulls:
-            raise a.forbidden(
-                f'imagePullSecret "{ref.get("name")}" is not allowed because service account {name} '
-                "does not reference that imagePullSecret"
-            )
+            raise a.forbidden(f'imagePullSecrets[{index}].name="{ref.get("name", "")}" {because} imagePullSecret')
+
+
+def _env_secrets(container: Object) -> Iterator[tuple[str, str]]:
+    """The secrets that a container's environment comes from, and by what."""
+    for env in container.get("env") or ():
+        if secret := at(env, "valueFrom", "secretKeyRef", "name"):
+            yield f"envVar {env['name']}", secret
+    for source in container.get("envFrom") or ():
+        if secret := at(source, "secretRef", "name"):
+            yield "envFrom", secret
