@@ -45,7 +45,7 @@ KUBELET += " --container-runtime-endpoint unix://{dir}/none.sock"
         (f"{API} --etcd-servers localhost:2379", "--etcd-servers: write localhost:2379 like https://"),
         (f"{API} --etcd-servers https://127.0.0.1:1 --etcd-cafile /none", "can't read /none"),
         (f"{API} --enable-admission-plugins Nope", "unknown admission plugin Nope; known are "),
-        (f"{API} --authorization-mode Nope", '--authorization-mode: "Nope" is not known here; use Node, RBAC'),
+        (f"{API} --authorization-mode Nope", '--authorization-mode: "Nope" is not known; known are '),
         (f"{API} --service-cluster-ip-range 10.0.0.0", "--service-cluster-ip-range: '10.0.0.0' has no /prefix"),
         (f"{API} --service-node-port-range 9-5", "--service-node-port-range"),
         (f"{API} --advertise-address nope", "--advertise-address: 'nope' does not appear to be an IPv4"),
