@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kybern.testing import builders
+from kybern.testing import builders, certificates
 from tests.integration.apiserver.inprocess import MERGE, Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -364,7 +364,7 @@ async def test_kubelets_write_only_what_is_theirs(api: Api) -> None:
         ("PATCH", "/api/v1/nodes/node-1", {"spec": {"unschedulable": True}},
          'node "node-2" is not allowed to modify node "node-1"'),
         ("PATCH", "/api/v1/nodes/node-2", {"metadata": {"labels": {"node-restriction.kubernetes.io/a": "b"}}},
-         'node "node-2" is not allowed to modify labels: node-restriction.kubernetes.io/a'),
+         "is not allowed to modify labels: node-restriction.kubernetes.io/a"),
         ("PATCH", "/api/v1/nodes/node-2", {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}},
          'node "node-2" is not allowed to modify taints'),
     ):  # fmt: skip
@@ -376,6 +376,82 @@ async def test_kubelets_write_only_what_is_theirs(api: Api) -> None:
         "create mirror pods"
     )
     await api.refused(403, "POST", f"{base}/configmaps", {"metadata": {"name": "x"}}, who="node-1")
+
+
+async def test_what_kubelets_make_stands_for_what_runs_already(api: Api) -> None:
+    base = await kubelets_pod(api)
+    name = f"node-{base.rpartition('-')[2]}"
+    made = await api.ok("POST", "/api/v1/nodes", {"metadata": {"name": name}}, who=name)
+    owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": made["metadata"]["uid"], "controller": True}
+
+    def mirror(*owners: Any, **spec: Any) -> Any:
+        pod = builders.pod("m", "", nodeName=name, **spec)
+        pod["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": list(owners)}
+        return pod
+
+    itself = "an owner reference set to itself"
+    for pod, why in (
+        (mirror(), f'node "{name}" can only create pods with {itself}'),
+        (mirror(owner, {**owner, "uid": "x", "controller": False}),
+         f'node "{name}" can only create pods with a single owner reference set to itself'),
+        (mirror({**owner, "kind": "Pod"}), f'node "{name}" can only create pods with {itself}'),
+        (mirror({**owner, "controller": False}),
+         f'node "{name}" can only create pods with a controller owner reference set to itself'),
+        (mirror({**owner, "blockOwnerDeletion": True}),
+         f'node "{name}" must not set blockOwnerDeletion on an owner reference'),
+        (mirror({**owner, "uid": "x"}), f"node {name} UID mismatch: expected x got {made['metadata']['uid']}"),
+        (mirror(owner, volumes=[{"name": "s", "configMap": {"name": "used"}}]),
+         f'node "{name}" can not create pods that reference configmaps'),
+        (mirror(owner, resourceClaims=[{"name": "c", "resourceClaimTemplateName": "t"}]),
+         f'node "{name}" can not create pods that reference resourceclaims'),
+    ):  # fmt: skip
+        said = await api.why(403, "POST", f"{base}/pods", pod, who=name)
+        assert said == f'pods "m" is forbidden: {why}'
+    await api.ok("POST", f"{base}/pods", mirror(owner), who=name)
+    labels = {"metadata": {"labels": {"a": "b"}}}
+    said = await api.why(403, "PATCH", f"{base}/pods/m/status", labels, who=name, kind=MERGE)
+    assert said.endswith(f'node "{name}" cannot update labels through pod status')
+    await api.ok("DELETE", f"{base}/pods/m?gracePeriodSeconds=0", who=name)
+    owned = {"metadata": {"ownerReferences": [owner]}}
+    said = await api.why(403, "PATCH", f"/api/v1/nodes/{name}", owned, who=name, kind=MERGE)
+    assert said.endswith(f'node "{name}" is not allowed to modify ownerReferences')
+
+
+async def test_kubelets_ask_for_the_audiences_of_their_pods(api: Api) -> None:
+    base = f"/api/v1/namespaces/{await api.ns()}"
+    await api.ok("POST", f"{base}/serviceaccounts", {"metadata": {"name": "default"}})
+    sources = [{"serviceAccountToken": {"audience": "vault", "path": "t"}}, {"serviceAccountToken": {"path": "u"}}]
+    volumes = [{"name": "t", "projected": {"sources": sources}}]
+    pod = await api.ok("POST", f"{base}/pods", builders.pod("p", "", nodeName="node-1", volumes=volumes))
+    ref = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": pod["metadata"]["uid"]}
+    path = f"{base}/serviceaccounts/default/token"
+
+    def asked(*audiences: str) -> Any:
+        return {"spec": {"audiences": list(audiences), "boundObjectRef": ref}}
+
+    for audiences in ((), ("vault",)):
+        await api.ok("POST", path, asked(*audiences), who="node-1")
+    said = await api.why(403, "POST", path, asked("other"), who="node-1")
+    assert said == (
+        'serviceaccounts "default" is forbidden: audience "other" not found in pod spec volume, system:node:node-1 is '
+        "not authorized to request tokens for this audience"
+    )
+    assert "may only request 0 or 1 audiences" in await api.why(403, "POST", path, asked("vault", "x"), who="node-1")
+    await api.ok("GET", f"{base}/serviceaccounts/default", who="node-1")
+    await api.refused(403, "GET", f"{base}/serviceaccounts/default", who="node-2")
+
+
+async def test_kubelets_ask_for_certificates_of_their_own(api: Api) -> None:
+    path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+
+    def asked(name: str) -> Any:
+        pem = certificates.request(f"system:node:{name}", ["system:nodes"])
+        usages = ["digital signature", "client auth"]
+        return certificates.signing_request(name, pem, "kubernetes.io/kube-apiserver-client-kubelet", usages)
+
+    await api.ok("POST", path, asked("node-1"), who="node-1")
+    said = await api.why(403, "POST", path, asked("node-2"), who="node-1")
+    assert said.endswith("can only create a node CSR with CN=system:node:node-1")
 
 
 async def test_reviews_of_access(api: Api) -> None:

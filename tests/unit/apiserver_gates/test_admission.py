@@ -266,7 +266,8 @@ async def test_labels_nodes_may_set(label: str, allowed: bool) -> None:
 
 
 async def test_nodes_get_tokens_only_for_their_pods() -> None:
-    plugin = NodeRestriction(app(pods=FakeLister(pod(nodeName="n1"))))
+    volumes = [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]
+    plugin = NodeRestriction(app(pods=FakeLister(pod(nodeName="n1", volumes=volumes))))
 
     def asked(**ref: str) -> Attributes:
         obj = named("default", "default", spec={"boundObjectRef": ref} if ref else {})

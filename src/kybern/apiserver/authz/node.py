@@ -65,7 +65,7 @@ class NodeAuthorizer:
             case ("resource.k8s.io", "resourceclaims") | ("storage.k8s.io", "volumeattachments"):
                 return self._get_one(node, info)
             case ("", "serviceaccounts"):
-                return self._token(node, info)
+                return self._get_one(node, info) if info.verb == "get" else self._token(node, info)
             case ("coordination.k8s.io", "leases"):
                 return _lease(node, info)
             case ("storage.k8s.io", "csinodes"):

@@ -24,6 +24,7 @@ NODE_RULES: list[Object] = [
     rule("create delete get patch update", group="coordination.k8s.io", resources="leases"),
     rule("get", group="storage.k8s.io", resources="volumeattachments"),
     rule("create", resources="serviceaccounts/token"),
+    rule("get", resources="serviceaccounts"),
     rule("get patch update", resources="persistentvolumeclaims/status"),
     rule("get list watch", group="storage.k8s.io", resources="csidrivers"),
     rule("create delete get patch update", group="storage.k8s.io", resources="csinodes"),
