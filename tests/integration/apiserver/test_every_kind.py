@@ -91,7 +91,10 @@ async def _live(api: Api, kind: Resource, version: str, obj: Any) -> None:
 
 
 def _keeps(sent: Any, got: Any) -> None:
-    lost = filling.lacking(sent, got)
+    """Admission may add finalizers."""
+    metadata = {key: value for key, value in sent["metadata"].items() if key != "finalizers"}
+    lost = filling.lacking({**sent, "metadata": metadata}, got)
+    assert set(sent["metadata"]["finalizers"]) <= set(got["metadata"]["finalizers"])
     assert not lost, "\n".join(lost)
 
 

@@ -8,6 +8,7 @@ import pytest
 from kybern.api import bootstraptokens as tokens
 from kybern.api.certificates import certificatesigningrequest as kind
 from kybern.api.certificates.certificatesigningrequest import CertificateSigningRequest
+from kybern.api.certificates.clustertrustbundle import ClusterTrustBundle
 from kybern.api.errors import Forbidden, Unauthorized
 from kybern.api.types import Object
 from kybern.apiserver.admission.base import CREATE, UPDATE, Attributes
@@ -15,6 +16,7 @@ from kybern.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    ClusterTrustBundleAttest,
 )
 from kybern.apiserver.app import Decision
 from kybern.apiserver.authn.bearer import Bearer
@@ -79,6 +81,17 @@ async def test_signing_needs_leave_only_if_something_is_signed() -> None:
         with pytest.raises(Forbidden, match="user not permitted to sign requests with signerName"):
             await CertificateSigning(app()).validate(update(request(**status), old, "status"))
         await CertificateSigning(app(("sign", kind.KUBELET_CLIENT))).validate(update(request(**status), old, "status"))
+
+
+async def test_attesting_needs_leave_for_the_signer() -> None:
+    def bundle(signer: str) -> Attributes:
+        made = {"metadata": {"name": "b"}, "spec": {"signerName": signer} if signer else {}}
+        return Attributes(CREATE, ClusterTrustBundle(), "", "b", UserInfo("bob"), made)
+
+    await ClusterTrustBundleAttest(app()).validate(bundle(""))
+    await ClusterTrustBundleAttest(app(("attest", "example.com/*"))).validate(bundle("example.com/one"))
+    with pytest.raises(Forbidden, match="user not permitted to attest for signerName"):
+        await ClusterTrustBundleAttest(app(("attest", "example.com/two"))).validate(bundle("example.com/one"))
 
 
 async def test_nobody_is_made_a_master() -> None:

@@ -13,6 +13,8 @@ from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
 from kybern.process.clock import clock
 
+PROTECTION = "kubernetes.io/pv-protection"
+"""The finalizer that keeps a volume while it is bound."""
 BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 _EXPAND = "controllerExpandSecretRef"
 _LABELS = {

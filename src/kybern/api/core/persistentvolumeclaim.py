@@ -10,6 +10,8 @@ from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
 
+PROTECTION = "kubernetes.io/pvc-protection"
+"""The finalizer that keeps a claim while a pod uses it."""
 _IMMUTABLE = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )

@@ -8,6 +8,9 @@ from kybern.api.resource import AGE, Column, Deprecated, Resource
 from kybern.api.storage.provisioning import validate_driver, validate_parameters
 from kybern.api.types import Object
 
+PROTECTION = "kubernetes.io/vac-protection"
+"""The finalizer that keeps a class while volumes or claims name it."""
+
 
 class VolumeAttributesClass(Resource):
     group, kind, plural = "storage.k8s.io", "VolumeAttributesClass", "volumeattributesclasses"

@@ -1,5 +1,5 @@
-"""CertificateApproval, CertificateSigning and CertificateSubjectRestriction: who may approve and sign for which signer,
-and which subject nobody is given.
+"""CertificateApproval, CertificateSigning, CertificateSubjectRestriction and ClusterTrustBundleAttest: who may approve,
+sign and attest for which signer, and which subject nobody is given.
 
 Source: Kubernetes documentation, "Certificates and Certificate Signing Requests", Authorization.
 """
@@ -30,12 +30,16 @@ class _ForSigner(Plugin):
     async def _require(self, a: Attributes, verb: str) -> None:
         # The signer of the old object: a request whose spec was changed on the way gives no other rights.
         signer = at(a.old, "spec", "signerName") or ""
+        if not await self._may(a, verb, signer):
+            raise a.forbidden(f'user not permitted to {verb} requests with signerName "{signer}"')
+
+    async def _may(self, a: Attributes, verb: str, signer: str) -> bool:
         domain = signer.partition("/")[0]
         for name in (signer, f"{domain}/*"):
             info = RequestInfo(verb, "", True, GROUP, "*", "signers", "", "", name)
             if (await Union(self._app.authorizers).authorize(a.user, info)).allowed:
-                return
-        raise a.forbidden(f'user not permitted to {verb} requests with signerName "{signer}"')
+                return True
+        return False
 
 
 class CertificateApproval(_ForSigner):
@@ -60,6 +64,19 @@ class CertificateSigning(_ForSigner):
             if (at(a.old, "status", field) or None) != (at(a.object, "status", field) or None):
                 await self._require(a, "sign")
                 return
+
+
+class ClusterTrustBundleAttest(_ForSigner):
+    """Who writes a bundle of a signer may `attest` for it."""
+
+    name = "ClusterTrustBundleAttest"
+    handles = frozenset({(GROUP, "clustertrustbundles")})
+    operations = frozenset({CREATE, UPDATE})
+
+    async def validate(self, a: Attributes) -> None:
+        signer = at(a.object, "spec", "signerName")
+        if not a.subresource and signer and not await self._may(a, "attest", signer):
+            raise a.forbidden(f'user not permitted to attest for signerName "{signer}"')
 
 
 class CertificateSubjectRestriction(Plugin):

@@ -12,9 +12,11 @@ from kybern.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    ClusterTrustBundleAttest,
 )
 from kybern.apiserver.admission.crdcleanup import CustomResourceCleanup
 from kybern.apiserver.admission.defaultingressclass import DefaultIngressClass
+from kybern.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from kybern.apiserver.admission.denyserviceexternalips import DenyServiceExternalIPs
 from kybern.apiserver.admission.eventratelimit import EventRateLimit
@@ -29,6 +31,7 @@ from kybern.apiserver.admission.namespaceexists import NamespaceExists
 from kybern.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kybern.apiserver.admission.noderestriction import NodeRestriction
 from kybern.apiserver.admission.ownerreferencespermissionenforcement import OwnerReferencesPermissionEnforcement
+from kybern.apiserver.admission.persistentvolumeclaimresize import PersistentVolumeClaimResize
 from kybern.apiserver.admission.podnodeselector import PodNodeSelector
 from kybern.apiserver.admission.podsecurity.plugin import PodSecurity
 from kybern.apiserver.admission.podtolerationrestriction import PodTolerationRestriction
@@ -38,6 +41,7 @@ from kybern.apiserver.admission.resourcequota import ResourceQuota
 from kybern.apiserver.admission.rolebindings import RoleEscalation
 from kybern.apiserver.admission.runtimeclass import RuntimeClass
 from kybern.apiserver.admission.serviceaccount import ServiceAccount
+from kybern.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
 from kybern.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
 from kybern.apiserver.admission.validatingpolicy import ValidatingAdmissionPolicy
 from kybern.apiserver.admission.validatingwebhook import ValidatingAdmissionWebhook
@@ -63,10 +67,14 @@ ORDER: tuple[type[Plugin], ...] = (
     PodTolerationRestriction,
     EventRateLimit,
     ExtendedResourceToleration,
+    DefaultStorageClass,
+    StorageObjectInUseProtection,
     OwnerReferencesPermissionEnforcement,
+    PersistentVolumeClaimResize,
     RuntimeClass,
     CertificateApproval,
     CertificateSigning,
+    ClusterTrustBundleAttest,
     CertificateSubjectRestriction,
     DefaultIngressClass,
     PodTopologyLabels,
