@@ -107,7 +107,7 @@ async def _put(api: Api, path: str, subresource: str = "", **changed: Any) -> An
             now |= {key: value for key, value in changed.items() if key != "labels"}
             code, answer = await api.ask("PUT", path + subresource, now)
             if code != 409:
-                assert code == 200, answer
+                assert code == 200, answer["message"]
                 return answer
 
 

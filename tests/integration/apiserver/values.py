@@ -162,6 +162,7 @@ BY_FIELD: dict[str, Any] = {
     "core.v1.PodResourceClaimStatus.name": "name-text-0",
     "core.v1.NamespaceStatus.phase": "Active",
     "certificates.v1.CertificateSigningRequestStatus.certificate": pki.CHAIN,
+    "core.v1.LoadBalancerIngress.ipMode": "VIP",
     # services
     "core.v1.ServiceSpec.clusterIP": "10.96.77.1",
     "core.v1.ServiceSpec.clusterIPs": ["10.96.77.1"],
@@ -370,6 +371,11 @@ def _service(made: dict[str, Any], variant: int) -> None:
             port.pop("nodePort")
 
 
+def _service_status(made: dict[str, Any], variant: int) -> None:
+    if made["spec"]["type"] != "LoadBalancer":
+        made["status"].pop("loadBalancer")
+
+
 def _container(made: dict[str, Any], variant: int) -> None:
     made["readinessProbe"].pop("terminationGracePeriodSeconds", None)
 
@@ -396,6 +402,7 @@ def _pod_spec(made: dict[str, Any], variant: int) -> None:
 AFTERWARDS = {
     "core.v1.Container": _container,
     "core.v1.PodSpec": _pod_spec,
+    "core.v1.Service": _service_status,
     "core.v1.ServiceSpec": _service,
     "batch.v1.JobSpec": _job,
     "batch.v1.JobStatus": _job_status,
