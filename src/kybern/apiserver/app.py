@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kybern.apiserver.audit import Audit
     from kybern.apiserver.flowcontrol.control import FlowControl
     from kybern.apiserver.flowcontrol.inflight import Inflight
+    from kybern.apiserver.tracing import RequestTracing
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class App:
         """Requests being served: writes (True) and others (False)."""
         self.request_timeout = 0.0
         """Seconds after which a request that isn't long-running is answered with a 504; 0 for never."""
+        self.tracing: RequestTracing | None = None
         self.handshake_errors = 0
         """Connections that failed before they said anything."""
         self.telemetry = Telemetry(self)

@@ -70,14 +70,7 @@ async def _answer(app: App, request: Request) -> Response:
         trail = app.audit.begin(request) if app.audit is not None else None
         if trail is not None and trail.unsettled:
             await trail.settle()
-        if impersonation.asked(request):
-            await impersonation.impersonate(app, request)
-            if trail is not None:
-                trail.impersonated(request.user)
-        if app.flows is None or request.info.subresource in LONG_RUNNING:
-            response = await _permitted(app, request)
-        else:
-            response = await _in_turn(app, request)
+        response = await (_known(app, request) if app.tracing is None else app.tracing.trace(request, _known))
     except APIError as error:
         response = refused(request, error)
         if app.audit is not None and isinstance(error, Unauthorized) and request.trail is None:
@@ -103,6 +96,17 @@ async def _answer(app: App, request: Request) -> Response:
     known = request.trail.id if request.trail is not None else request.headers.get("audit-id")
     response.headers.append(("audit-id", known or new_uid()))
     return response
+
+
+async def _known(app: App, request: Request) -> Response:
+    """Answer a request whose sender is known."""
+    if impersonation.asked(request):
+        await impersonation.impersonate(app, request)
+        if request.trail is not None:
+            request.trail.impersonated(request.user)
+    if app.flows is None or request.info.subresource in LONG_RUNNING:
+        return await _permitted(app, request)
+    return await _in_turn(app, request)
 
 
 async def _in_turn(app: App, request: Request) -> Response:
@@ -131,7 +135,8 @@ async def _in_turn(app: App, request: Request) -> Response:
 
 
 async def _permitted(app: App, request: Request) -> Response:
-    decision = await decide(app, request.user, request.info)
+    deciding = decide(app, request.user, request.info)
+    decision = await (deciding if app.tracing is None else app.tracing.part("Authorization", deciding))
     if request.trail is not None:
         request.trail.decided(decision)
     refuse(request.user, request.info, decision)

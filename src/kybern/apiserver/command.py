@@ -20,6 +20,8 @@ from kybern.apiserver.gates import DEFAULT_ISSUER, GateOptions, Gates
 from kybern.apiserver.kubelets import ADDRESS_TYPES, Kubelets
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.server import Server
+from kybern.apiserver.tracing import RequestTracing
+from kybern.process import tracing
 from kybern.process.daemon import OperatorError, reason, run_until_signalled
 from kybern.store.base import StoreUnavailable
 from kybern.store.encryption_store import EncryptedStore
@@ -71,6 +73,10 @@ async def serve(args: argparse.Namespace) -> None:
             stack.push_async_callback(app.audit.close)
         gates = Gates(app, gate_options(args, address))
         stack.push_async_callback(gates.stop)
+        if args.tracing_config_file:
+            traced = tracing.Tracing.configured(tracing.load(args.tracing_config_file), "apiserver")
+            stack.push_async_callback(asyncio.to_thread, traced.close)
+            app.tracing = RequestTracing(app, traced)
         server = Server(app)
         if args.requestheader_client_ca_file is not None:
             server.chain_of = verified_chain

@@ -58,6 +58,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--runtime-config", type=_pairs, action="extend", default=[], metavar="KEY=BOOL,...",
         help="versions to serve or not, by api/all, api/ga, api/beta, api/alpha, group/version, "
         "group/version/resource (default: the stable ones)")  # fmt: skip
+    add("--tracing-config-file", type=Path, default=None, metavar="FILE",
+        help="TracingConfiguration that says where spans are sent, and of how many requests")  # fmt: skip
     add("--event-ttl", default="1h0m0s", metavar="DURATION", help="how long events are kept")
     add(
         "--shutdown-grace", type=float, default=5.0, metavar="SECONDS", help="how long running requests may take to end"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from kybern.api.errors import ServiceUnavailable
 from kybern.apiserver.kubelets import dialling, unreachable
 from kybern.apiserver.request import Request, Response, Upgrade
+from kybern.process import tracing
 from kybern.streaming import http1, tunnel
 from kybern.streaming.pipes import Reader, Writer
 
@@ -47,6 +48,10 @@ def forwarded_headers(request: Request) -> list[tuple[str, str]]:
         before = request.headers.get("x-forwarded-for")
         headers = [(name, value) for name, value in headers if name != "x-forwarded-for"]
         headers.append(("x-forwarded-for", f"{before}, {request.client[0]}" if before else request.client[0]))
+    traced: dict[str, str] = {}
+    tracing.inject(traced)
+    if traced:
+        headers = [(name, value) for name, value in headers if name not in traced] + list(traced.items())
     headers += [("x-forwarded-uri", request.path), ("x-forwarded-host", request.headers.get("host", ""))]
     return [*headers, ("x-forwarded-proto", "https")]
 

@@ -26,6 +26,7 @@ from kybern.api.types import Object
 from kybern.apiserver.webhooks.credentials import NOBODY, Credentials, Identity
 from kybern.apiserver.webhooks.services import ServiceResolver
 from kybern.client.http import Incomplete, Pool
+from kybern.process import tracing
 
 MAX_ANSWER = 64 << 20
 """Bytes of the largest answer that is read."""
@@ -64,6 +65,7 @@ class Hook:
         """Post a document. `tell`: the server hears of the timeout, in seconds. Raises CallFailed."""
         target = f"{self._path}?timeout={_go_duration(timeout)}" if tell else self._path or "/"
         headers = dict(_HEADERS)
+        tracing.inject(headers)
         if token := self._bearer():
             headers["Authorization"] = f"Bearer {token}"
         content = b""
