@@ -8,7 +8,7 @@ PACKAGES := containerd runc containernetworking-plugins nftables iptables iprout
 TEST_PACKAGES := dnsutils curl hey etcd-server etcd-client
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install install-test up down test check unit e2e chaos bench parity clean
+.PHONY: install install-test up down test check unit e2e chaos fuzz bench parity clean
 
 # What it takes to run a cluster. Debian's kubectl is installed only where there is none.
 install: $(VENV)/.installed
@@ -46,6 +46,11 @@ e2e: install-test
 # Every fault there is a promise for, on five nodes; about ten minutes. Writes docs/reliability.md.
 chaos: install-test
 	KYBERN_WRITE_FIGURES=1 $(BIN)/pytest -s tests/chaos
+
+# Random input for half a minute per target; about ten minutes. Writes docs/reliability.md's section on it.
+fuzz: install-test
+	@$(BIN)/pip install --quiet '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.run 30
 
 bench: install-test
 	$(BIN)/python -m bench.run

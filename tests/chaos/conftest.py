@@ -18,6 +18,7 @@ from tests.chaos.figures import DOCUMENT, Fault, document
 from tests.chaos.recording import BALANCER, Recorder
 from tests.e2e.conftest import ROOT, eventually
 from tests.e2e.test_nodes import CONTROL_PLANES, NODES_DIR, kybern
+from tests.fuzz.page import kept
 
 HERE = Path(__file__).parent
 AFTERWARDS = 3.0
@@ -36,7 +37,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A run of everything that went well is written down."""
     everything = [Path(arg).resolve() for arg in session.config.args] == [HERE] and not session.config.option.keyword
     if os.environ.get("KYBERN_WRITE_FIGURES") and everything and exitstatus == 0:
-        DOCUMENT.write_text(document(_faults, len(SERVERS)))
+        DOCUMENT.write_text(kept(DOCUMENT.read_text(), document(_faults, len(SERVERS))))
 
 
 @pytest.fixture(scope="session")
