@@ -67,7 +67,7 @@ class Machine:
         links = [line.split()[0].partition("@")[0] for line in self.run("ip", "-brief", "link").stdout.splitlines()]
         return [
             *(str(path) for path in self.data_dir.parent.glob("data*")),
-            *(" ".join(process.cmdline()) for process in self.processes()),
+            *self.command_lines(),
             *self.run("nft", "list", "ruleset").stdout.splitlines(),
             *(link for link in links if link not in ("lo", "eth0")),
             *(line for line in self.run("ip", "route").stdout.splitlines() if "eth0" not in line),
@@ -91,6 +91,14 @@ class Machine:
                     inside[process.pid] = process
         inside.pop(self._holder.pid, None)
         return [*inside.values()]
+
+    def command_lines(self) -> list[str]:
+        """Of all that runs in it."""
+        lines = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                lines.append(" ".join(process.cmdline()))
+        return lines
 
     def remove(self) -> None:
         for process in self.processes():

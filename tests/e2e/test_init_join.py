@@ -119,7 +119,7 @@ def test_the_control_plane_is_static_pods(joined: Joined) -> None:
     eventually(lambda: pods <= set(joined.ready("pods", "-n", "kube-system", "-l", "tier=control-plane")))
     names = joined.get("pods", "-n", "kube-system", f"etcd-{FIRST}")["metadata"]["annotations"]
     assert names["kubernetes.io/config.source"] == "file"
-    assert "supervise" in " ".join(" ".join(process.cmdline()) for process in joined.machines[FIRST].processes())
+    assert "supervise" in " ".join(joined.machines[FIRST].command_lines())
     node = joined.get("nodes", FIRST)
     assert "node-role.kubernetes.io/control-plane" in node["metadata"]["labels"]
     assert node["spec"]["taints"] == [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]

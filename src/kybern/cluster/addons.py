@@ -4,10 +4,9 @@ what that server, the network agents and the cloud controller manager may do."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 
-from kybern.api.errors import AlreadyExists
+from kybern.api.errors import AlreadyExists, Invalid, NotFound
 from kybern.api.types import Object
 from kybern.client.rest import Client, ResourceClient
 from kybern.cluster.layout import Settings
@@ -40,8 +39,17 @@ async def apply(client: Client, settings: Settings, dns_servers: Sequence[str]) 
 
 
 async def _create(resource: ResourceClient, made: Object) -> None:
-    with contextlib.suppress(AlreadyExists):
+    metadata = made["metadata"]
+    try:
         await resource.create(made)
+    except AlreadyExists:
+        pass
+    except Invalid as refusal:
+        # Of a Service that is there, the address is complained of first: it has that itself.
+        try:
+            await resource.get(metadata["name"], metadata.get("namespace", ""))
+        except NotFound:
+            raise refusal from None
 
 
 def dns_role() -> Object:
