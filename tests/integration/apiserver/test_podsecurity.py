@@ -133,4 +133,6 @@ plugins: [{name: PodSecurity, path: podsecurity.yaml}]
         assert await warnings(api, "POST", f"{path}/pods", pod("q", hostIPC=True), who=ADMIN) == []
         page = await api.ok("GET", "/metrics")
     assert "pod_security_exemptions_total{" in page
+    refused = 'operation="CREATE",rejected="true",type="validate"'
+    assert f"apiserver_admission_step_admission_duration_seconds_count{{{refused}}} 1.0" in page
     assert 'pod_security_evaluations_total{decision="deny",mode="enforce",policy_level="baseline"' in page

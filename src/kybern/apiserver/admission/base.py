@@ -9,7 +9,7 @@ from typing import Any
 from kybern.api.errors import Forbidden
 from kybern.api.resource import Resource
 from kybern.api.types import Object
-from kybern.apiserver.admission.metrics import AdmissionMetrics
+from kybern.apiserver.admission.metrics import WHOLE_STEP, AdmissionMetrics
 from kybern.apiserver.app import App
 from kybern.apiserver.audit_policy import METADATA
 from kybern.apiserver.request import Request, UserInfo
@@ -113,22 +113,10 @@ class AdmissionChain:
         plugins = self._admitting.get(key)
         if plugins is None:
             plugins = self._admitting[key] = self._concerned("admit", *key)
-        await self._admit(plugins, a)
+        await self._ask("admit", plugins, a)
         if a.reinvoke:
             a.round = 1
-            await self._admit(plugins, a)
-
-    async def _admit(self, plugins: tuple[Plugin, ...], a: Attributes) -> None:
-        observe, before = self.metrics.observe, monotonic()
-        for plugin in plugins:
-            try:
-                await plugin.admit(a)
-            except BaseException:
-                observe(plugin.name, "admit", a.operation, True, monotonic() - before)
-                raise
-            now = monotonic()
-            observe(plugin.name, "admit", a.operation, False, now - before)
-            before = now
+            await self._ask("admit", plugins, a)
 
     async def validate(self, a: Attributes) -> None:
         """Ask every plugin that is concerned. Raises what a plugin raises."""
@@ -136,16 +124,24 @@ class AdmissionChain:
         plugins = self._validating.get(key)
         if plugins is None:
             plugins = self._validating[key] = self._concerned("validate", *key)
-        observe, before = self.metrics.observe, monotonic()
+        await self._ask("validate", plugins, a)
+
+    async def _ask(self, step: str, plugins: tuple[Plugin, ...], a: Attributes) -> None:
+        """One after the other, and the clock in between."""
+        observe, operation = self.metrics.observe, a.operation
+        began = before = monotonic()
         for plugin in plugins:
             try:
-                await plugin.validate(a)
+                await (plugin.admit(a) if step == "admit" else plugin.validate(a))
             except BaseException:
-                observe(plugin.name, "validate", a.operation, True, monotonic() - before)
+                now = monotonic()
+                observe(plugin.name, step, operation, True, now - before)
+                observe(WHOLE_STEP, step, operation, True, now - began)
                 raise
             now = monotonic()
-            observe(plugin.name, "validate", a.operation, False, now - before)
+            observe(plugin.name, step, operation, False, now - before)
             before = now
+        observe(WHOLE_STEP, step, operation, False, before - began)
 
     async def start(self) -> None:
         """Return once all plugins are ready to decide. Raises StoreUnavailable."""

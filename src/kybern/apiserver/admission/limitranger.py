@@ -11,6 +11,7 @@ from kybern.api import quantity
 from kybern.api.core import pod_resources
 from kybern.api.types import Object
 from kybern.apiserver.admission.base import CREATE, UPDATE, Attributes, Plugin
+from kybern.apiserver.admission.known import Known
 from kybern.apiserver.app import App
 
 ANNOTATION = "kubernetes.io/limit-ranger"
@@ -29,11 +30,16 @@ class LimitRanger(Plugin):
     def __init__(self, app: App) -> None:
         self._registry = app.registry
         self._ranges = app.registry.lister("", "limitranges")
+        self._known = Known(self._ranges, lambda: self.reconsider())
 
     async def start(self) -> None:
         resource = self._registry.scheme.resource("", "limitranges")
         assert resource is not None
         await self._registry.started(resource)
+
+    def concerned(self, operation: str, group: str, plural: str) -> bool:
+        """Where no LimitRange is, nothing is to do."""
+        return bool(self._known) and super().concerned(operation, group, plural)
 
     async def admit(self, a: Attributes) -> None:
         if a.resource.plural != "pods" or a.object is None or not _concerned(a):

@@ -20,6 +20,9 @@ WEBHOOK_BUCKETS = (*BUCKETS, 10, 25)
 MAX_CODE = 600
 """Greater codes count as this one, so that they don't make labels without end."""
 
+WHOLE_STEP = ""
+"""The name under which the time of all plugins together is noted."""
+
 _LABELS = ("name", "type", "operation", "rejected")
 
 
@@ -44,9 +47,16 @@ class AdmissionMetrics(Collector):
         took = HistogramMetricFamily(
             "apiserver_admission_controller_admission_duration_seconds", "Time a plugin took.", labels=_LABELS
         )
+        together = HistogramMetricFamily(
+            "apiserver_admission_step_admission_duration_seconds", "Time all plugins took.", labels=_LABELS[1:]
+        )
         for (name, step, operation, rejected), (*numbers, seconds) in self._times.items():
-            took.add_metric([name, step, operation, _word(rejected)], _cumulative(numbers), seconds)
-        yield took
+            labels = [step, operation, _word(rejected)]
+            if name == WHOLE_STEP:
+                together.add_metric(labels, _cumulative(numbers), seconds)
+            else:
+                took.add_metric([name, *labels], _cumulative(numbers), seconds)
+        yield from (took, together)
 
 
 class WebhookMetrics:

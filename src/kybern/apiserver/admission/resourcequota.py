@@ -17,6 +17,7 @@ from kybern.api.quotas.registry import IGNORED, evaluator
 from kybern.api.types import Object
 from kybern.apiserver.admission import config
 from kybern.apiserver.admission.base import CREATE, UPDATE, Attributes, Plugin
+from kybern.apiserver.admission.known import Known
 from kybern.apiserver.app import App
 from kybern.apiserver.codec import decode
 from kybern.apiserver.watch_cache import Item
@@ -53,8 +54,7 @@ class ResourceQuota(Plugin):
         self._resource = resource
         self._quotas = app.registry.lister(*_QUOTAS)
         self._limited = _limited(app)
-        self._known: set[str] = set()
-        self._quotas.on_change(self._on_change)
+        self._known = Known(self._quotas, lambda: self.reconsider())
         self._waiting: dict[str, list[_Waiting]] = {}
         self._working: dict[str, asyncio.Task[None]] = {}
 
@@ -68,15 +68,6 @@ class ResourceQuota(Plugin):
             and (group, plural) not in IGNORED
             and (operation == CREATE or (operation == UPDATE and evaluator(group, plural).counts_updates))
         )
-
-    def _on_change(self, old: Object | None, new: Object | None) -> None:
-        before = bool(self._known)
-        if new is not None:
-            self._known.add(new["metadata"]["uid"])
-        elif old is not None:
-            self._known.discard(old["metadata"]["uid"])
-        if bool(self._known) is not before:
-            self.reconsider()
 
     async def validate(self, a: Attributes) -> None:
         if not a.namespace or a.object is None or not a.resource.namespaced:
