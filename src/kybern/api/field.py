@@ -71,15 +71,16 @@ class Errors(list[FieldError]):
     def invalid(self, path: str, value: Any, detail: str) -> None:
         self.append(FieldError("FieldValueInvalid", path, value, detail))
 
-    def unsupported(self, path: str, value: Any, supported: Iterable[str]) -> None:
-        names = ", ".join(f'"{name}"' for name in sorted(supported))
+    def unsupported(self, path: str, value: Any, supported: Iterable[str], *, ordered: bool = False) -> None:
+        """`ordered`: the values are named in the order given, as upstream does where it has a list of them."""
+        names = ", ".join(f'"{name}"' for name in (supported if ordered else sorted(supported)))
         self.append(FieldError("FieldValueNotSupported", path, value, f"supported values: {names}" if names else ""))
 
     def forbidden(self, path: str, detail: str) -> None:
         self.append(FieldError("FieldValueForbidden", path, None, detail))
 
-    def duplicate(self, path: str, value: Any) -> None:
-        self.append(FieldError("FieldValueDuplicate", path, value, ""))
+    def duplicate(self, path: str, value: Any, detail: str = "") -> None:
+        self.append(FieldError("FieldValueDuplicate", path, value, detail))
 
     def not_found(self, path: str, value: Any) -> None:
         self.append(FieldError("FieldValueNotFound", path, value, ""))

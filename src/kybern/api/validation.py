@@ -14,6 +14,10 @@ from kybern.api.types import Object
 
 IMMUTABLE = "field is immutable"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
+_HOSTNAMES = (
+    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+    "recommended: "
+)
 _LINK_LOCAL_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
 _HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 
@@ -140,6 +144,12 @@ def amounts(resources: Mapping[str, Any] | None, path: str, errors: Errors) -> N
     for key, value in (resources or {}).items():
         resource_name(key, f"{path}[{key}]", errors)
         amount(value, f"{path}[{key}]", errors)
+
+
+def pod_name_warnings(obj: Object) -> list[str]:
+    """What to say of a name that pods' names and hostnames are made of, where it is no DNS label."""
+    problems = names.dns_label(obj["metadata"].get("name") or "")
+    return [f"{_HOSTNAMES}[{' '.join(problems)}]"] if problems else []
 
 
 def domain_prefixed_path(value: str, path: str, errors: Errors) -> None:

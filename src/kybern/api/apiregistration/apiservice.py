@@ -12,7 +12,7 @@ from kybern.api.types import Object
 from kybern.process.clock import clock
 
 AVAILABLE = "Available"
-_STATUSES = ("False", "True", "Unknown")
+_STATUSES = ("True", "False", "Unknown")
 _MAX_GROUP_PRIORITY, _MAX_VERSION_PRIORITY = 20000, 1000
 
 
@@ -83,7 +83,8 @@ class APIService(Resource):
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         for index, condition in enumerate(at(obj, "status", "conditions") or []):
             if condition.get("status") not in _STATUSES:
-                errors.unsupported(f"status.conditions[{index}].status", condition.get("status") or "", _STATUSES)
+                path, value = f"status.conditions[{index}].status", condition.get("status") or ""
+                errors.unsupported(path, value, _STATUSES, ordered=True)
 
 
 def _check_service(spec: Object, errors: Errors) -> None:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from kybern.api import validation
-from kybern.api.apps.workload import check_selector, check_status_counts, check_template, default_workload
+from kybern.api.apps.workload import (
+    check_collisions,
+    check_selector,
+    check_status_counts,
+    check_template,
+    default_workload,
+)
 from kybern.api.cells import CONTAINERS, at, number, selector
 from kybern.api.field import Errors
 from kybern.api.meta import same
@@ -63,9 +69,11 @@ class Deployment(Resource):
 
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         check_status_counts(obj, errors)
+        check_collisions(obj, old, errors)
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {}
+        prep.warnings += validation.pod_name_warnings(obj)
 
 
 def _check_strategy(strategy: Object, errors: Errors) -> None:

@@ -66,6 +66,11 @@ class StatefulSet(Resource):
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {"replicas": 0, "availableReplicas": 0}
+        _warn(obj, prep)
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        if prep.subresource != "status":
+            _warn(obj, prep)
 
     def validate(self, obj: Object, errors: Errors) -> None:
         spec = obj["spec"]
@@ -103,6 +108,13 @@ class StatefulSet(Resource):
         check_collisions(obj, old, errors)
 
 
+def _warn(obj: Object, prep: Preparation) -> None:
+    if (at(obj, "spec", "revisionHistoryLimit") or 0) < 0:
+        prep.warnings.append(
+            "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
+        )
+
+
 def _check_spec(obj: Object, errors: Errors) -> None:
     spec = obj["spec"]
     policy = spec["podManagementPolicy"]
@@ -113,7 +125,7 @@ def _check_spec(obj: Object, errors: Errors) -> None:
         if value not in ("Retain", "Delete"):
             path = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
             errors.unsupported(path, value, ("Retain", "Delete"))
-    validation.all_not_negative(spec, "spec", ("replicas", "minReadySeconds", "revisionHistoryLimit"), errors)
+    validation.all_not_negative(spec, "spec", ("replicas", "minReadySeconds"), errors)
     validation.not_negative(at(spec, "ordinals", "start"), "spec.ordinals.start", errors)
     check_selector(obj, "statefulset", errors)
 

@@ -46,7 +46,8 @@ def check_status_counts(obj: Object, errors: Errors) -> None:
     """Counts in status: none negative, and no more ready or available pods than there are."""
     status = obj.get("status") or {}
     keys = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "fullyLabeledReplicas")
-    validation.all_not_negative(status, "status", keys, errors)
+    others = ("unavailableReplicas", "terminatingReplicas", "observedGeneration", "collisionCount")
+    validation.all_not_negative(status, "status", (*keys, *others), errors)
     total = status.get("replicas") or 0
     for key in keys[1:]:
         if (status.get(key) or 0) > total:

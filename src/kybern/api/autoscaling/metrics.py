@@ -146,6 +146,10 @@ def _check_rules(rules: Object, path: str, errors: Errors) -> None:
         errors.invalid(f"{path}.stabilizationWindowSeconds", window, "must be greater than or equal to zero")
     if window is not None and window > _MAX_WINDOW:
         errors.invalid(f"{path}.stabilizationWindowSeconds", window, f"must be less than or equal to {_MAX_WINDOW}")
+    tolerance = rules.get("tolerance")
+    if tolerance is not None and quantity.parse(tolerance) < 0:
+        shown = quantity.canonical(tolerance)
+        errors.invalid(f"{path}.tolerance", shown, "must be greater than or equal to 0")
     select = rules.get("selectPolicy")
     if select is not None and select not in ("Disabled", "Max", "Min"):
         errors.unsupported(f"{path}.selectPolicy", select, ("Disabled", "Max", "Min"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kybern.api import durations, names, validation
+from kybern.api import durations, validation
 from kybern.api.batch import schedule
 from kybern.api.batch.job import default_failure_policy
 from kybern.api.batch.job_validation import validate_job_spec
@@ -21,10 +21,6 @@ _POLICIES = ("Allow", "Forbid", "Replace")
 _LIMITS = ("successfulJobsHistoryLimit", "failedJobsHistoryLimit")
 _ZONE_TWICE = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
 _ZONE_INSIDE = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-_HOSTNAMES = (
-    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
-    "recommended: "
-)
 
 
 def _suspend(obj: Object) -> str:
@@ -67,8 +63,7 @@ class CronJob(Resource):
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {}
-        if problems := names.dns_label(obj["metadata"].get("name") or ""):
-            prep.warnings.append(f"{_HOSTNAMES}[{' '.join(problems)}]")
+        prep.warnings += validation.pod_name_warnings(obj)
         self._warn(obj, prep)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:

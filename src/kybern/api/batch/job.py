@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kybern.api import durations, names
+from kybern.api import durations, validation
 from kybern.api.batch.job_status_validation import is_true, validate_status
 from kybern.api.batch.job_validation import (
     LABELS,
@@ -26,10 +26,6 @@ from kybern.process.clock import clock, parse_time
 MAX_INT32 = 2**31 - 1
 _STATES = ("Complete", "Failed", "", "Suspended", "FailureTarget", "SuccessCriteriaMet")
 _MANY, _WIDE = 100_000, 10_000
-_HOSTNAMES = (
-    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
-    "recommended: "
-)
 _TOO_MANY = (
     "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes "
     "might not be able to track completedIndexes when a big number of indexes fail"
@@ -106,8 +102,7 @@ class Job(Resource):
             wanted = spec["selector"] = spec.get("selector") or {}
             wanted["matchLabels"] = {LABELS.uid: meta["uid"], **(wanted.get("matchLabels") or {})}
             meta["labels"] = meta.get("labels") or dict(template["labels"])
-        if problems := names.dns_label(meta.get("name") or ""):
-            prep.warnings.append(f"{_HOSTNAMES}[{' '.join(problems)}]")
+        prep.warnings += validation.pod_name_warnings(obj)
         if (
             spec.get("completionMode") == "Indexed"
             and (spec.get("completions") or 0) > _MANY

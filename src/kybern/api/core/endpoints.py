@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from kybern.api import validation
+from collections.abc import Collection, Iterator
+
+from kybern.api import addresses, names, validation
 from kybern.api.cells import some
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Preparation, Resource
+from kybern.api.resource import AGE, Column, Deprecated, Preparation, Resource
 from kybern.api.types import Object
+
+MANAGED_BY = "endpoints.kubernetes.io/managed-by"
+"""On those that a controller makes, whose addresses need no remark."""
 
 
 def _endpoints(obj: Object) -> str:
@@ -23,6 +28,7 @@ def _endpoints(obj: Object) -> str:
 
 class Endpoints(Resource):
     kind, plural, singular = "Endpoints", "endpoints", "endpoints"
+    deprecated = {"v1": Deprecated(33, use="discovery.k8s.io/v1 EndpointSlice")}
     short_names = ("ep",)
     has_generation = False
     storage_prefix = "services/endpoints"
@@ -34,28 +40,57 @@ class Endpoints(Resource):
                 port.setdefault("protocol", "TCP")
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
-        self.warn(prep)
+        prep.warnings += _warnings(obj)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
-        self.warn(prep)
-
-    def warn(self, prep: Preparation) -> None:
-        """Say that the kind is deprecated, unless it is the control plane that writes."""
-        if not prep.user.startswith("system:"):
-            prep.warnings.append("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        prep.warnings += _warnings(obj)
 
     def validate(self, obj: Object, errors: Errors) -> None:
-        for index, subset in enumerate(obj.get("subsets") or []):
-            path = f"subsets[{index}]"
-            if not subset.get("addresses") and not subset.get("notReadyAddresses"):
-                errors.required(path, "must specify `addresses` or `notReadyAddresses`")
-            for group in ("addresses", "notReadyAddresses"):
-                for place, address in enumerate(subset.get(group) or []):
-                    validation.endpoint_ip(address.get("ip") or "", f"{path}.{group}[{place}].ip", errors)
-            ports = subset.get("ports") or []
-            for place, port in enumerate(ports):
-                where = f"{path}.ports[{place}]"
-                if len(ports) > 1 and not port.get("name"):
-                    errors.required(f"{where}.name")
-                validation.port_number(port.get("port"), f"{where}.port", errors)
-                validation.protocol(port.get("protocol"), f"{where}.protocol", errors)
+        _check(obj, frozenset(), errors)
+
+    def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        _check(obj, frozenset(address.get("ip") or "" for _, address in _addresses(old)), errors)
+
+
+def _addresses(obj: Object) -> Iterator[tuple[str, Object]]:
+    for index, subset in enumerate(obj.get("subsets") or []):
+        for group in ("addresses", "notReadyAddresses"):
+            for place, address in enumerate(subset.get(group) or []):
+                yield f"subsets[{index}].{group}[{place}]", address
+
+
+def _warnings(obj: Object) -> list[str]:
+    if MANAGED_BY in (obj["metadata"].get("labels") or {}):
+        return []
+    return [said for path, one in _addresses(obj) for said in addresses.ip_warnings(one.get("ip") or "", f"{path}.ip")]
+
+
+def _check(obj: Object, kept: Collection[str], errors: Errors) -> None:
+    for index, subset in enumerate(obj.get("subsets") or []):
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            errors.required(f"subsets[{index}]", "must specify `addresses` or `notReadyAddresses`")
+    for path, address in _addresses(obj):
+        validation.endpoint_ip(address.get("ip") or "", f"{path}.ip", errors, kept)
+        if address.get("hostname"):
+            for problem in names.dns_label(address["hostname"]):
+                errors.invalid(f"{path}.hostname", address["hostname"], problem)
+        if address.get("nodeName") is not None:
+            for problem in names.dns_subdomain(address["nodeName"]):
+                errors.invalid(f"{path}.nodeName", address["nodeName"], problem)
+    for index, subset in enumerate(obj.get("subsets") or []):
+        ports = subset.get("ports") or []
+        for place, port in enumerate(ports):
+            _check_port(port, len(ports) > 1, f"subsets[{index}].ports[{place}]", errors)
+
+
+def _check_port(port: Object, named: bool, path: str, errors: Errors) -> None:
+    name = port.get("name")
+    if not name and named:
+        errors.required(f"{path}.name")
+    for problem in names.dns_label(name) if name else ():
+        errors.invalid(f"{path}.name", name, problem)
+    validation.port_number(port.get("port"), f"{path}.port", errors)
+    validation.protocol(port.get("protocol"), f"{path}.protocol", errors)
+    if port.get("appProtocol") is not None:
+        for problem in names.qualified_name(port["appProtocol"]):
+            errors.invalid(f"{path}.appProtocol", port["appProtocol"], problem)

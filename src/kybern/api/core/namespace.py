@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kybern.api import names
 from kybern.api.cells import at, text
 from kybern.api.field import Errors
+from kybern.api.meta import is_standard_finalizer
 from kybern.api.resource import AGE, Column, Preparation, Resource, Subresource
 from kybern.api.types import Object
 
@@ -52,10 +54,8 @@ class Namespace(Resource):
         name, label = obj["metadata"].get("name"), at(obj, "metadata", "labels", NAME_LABEL)
         if name and label != name:
             errors.invalid(f"metadata.labels[{NAME_LABEL}]", label or "", f"must equal {name}")
-        for index, finalizer in enumerate(at(obj, "spec", "finalizers") or []):
-            if finalizer != FINALIZER and "/" not in finalizer:
-                detail = "name is neither a standard finalizer name nor is it fully qualified"
-                errors.invalid(f"spec.finalizers[{index}]", finalizer, detail)
+        for finalizer in at(obj, "spec", "finalizers") or []:
+            _check_finalizer(finalizer, "spec.finalizers", errors)
 
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         phase = at(obj, "status", "phase") or ""
@@ -64,3 +64,10 @@ class Namespace(Resource):
                 errors.invalid("status.Phase", phase, "may only be 'Terminating' if `deletionTimestamp` is not empty")
         elif phase != "Active":
             errors.invalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")
+
+
+def _check_finalizer(name: str, path: str, errors: Errors) -> None:
+    for problem in names.qualified_name(name):
+        errors.invalid(path, name, problem)
+    if "/" not in name and name != FINALIZER and not is_standard_finalizer(name):
+        errors.invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")

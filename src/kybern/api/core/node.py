@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 
+from kybern.api import addresses, names
 from kybern.api.cells import at, text
+from kybern.api.core import resource_names
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource, Subresource
 from kybern.api.types import Object
@@ -73,57 +74,99 @@ class Node(Resource):
         return {"spec.unschedulable": "true" if at(obj, "spec", "unschedulable") else "false"}
 
     def default(self, obj: Object) -> None:
-        obj.setdefault("spec", {})
-        status = obj.setdefault("status", {})
+        spec, status = obj.setdefault("spec", {}), obj.setdefault("status", {})
         if "allocatable" not in status and status.get("capacity"):
             status["allocatable"] = dict(status["capacity"])
+        first, several = spec.get("podCIDR"), spec.get("podCIDRs") or []
+        if first and (not several or several[0] != first):
+            spec["podCIDRs"] = [first]
+        elif several:
+            spec["podCIDR"] = several[0]
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
+        _warn(obj, prep)
         obj["spec"].pop("configSource", None)
 
-    def validate(self, obj: Object, errors: Errors) -> None:
-        spec = obj.get("spec") or {}
-        _check_taints(spec.get("taints") or [], errors)
-        for index, cidr in enumerate(spec.get("podCIDRs") or []):
-            if not _is_cidr(cidr):
-                errors.invalid(
-                    f"spec.podCIDRs[{index}]", cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-                )
-        seen: set[tuple[str, str]] = set()
-        for index, address in enumerate(at(obj, "status", "addresses") or []):
-            identity = (address.get("type", ""), address.get("address", ""))
-            if identity in seen:
-                errors.duplicate(f"status.addresses[{index}]", address)
-            seen.add(identity)
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        if prep.subresource != "status":
+            _warn(obj, prep)
+        if at(old, "spec", "configSource") is None:
+            obj["spec"].pop("configSource", None)
 
-    def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
-        for name in ("podCIDR", "providerID"):
+    def validate(self, obj: Object, errors: Errors) -> None:
+        _check_taints(obj["spec"].get("taints") or [], errors)
+        _check_amounts(obj, errors)
+        cidrs, path = obj["spec"].get("podCIDRs") or [], "spec.podCIDRs"
+        for index, cidr in enumerate(cidrs):
+            addresses.check_cidr(cidr, f"{path}[{index}]", errors)
+        if len(cidrs) > 1:
+            families = [found.version for cidr in cidrs if (found := addresses.network(cidr))]
+            if sorted(families) != [4, 6]:
+                errors.invalid(path, cidrs, "may specify no more than one CIDR for each IP family")
+            for index, cidr in enumerate(cidrs):
+                if cidr in cidrs[:index]:
+                    errors.duplicate(f"{path}[{index}]", cidr)
+
+    def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        _check_amounts(obj, errors)
+        _check_addresses(at(obj, "status", "addresses") or [], errors)
+        for name, detail in _SET_ONCE.items():
             before, after = at(old, "spec", name), at(obj, "spec", name)
             if before and before != after:
-                said = "node updates may only change labels, taints, or capacity"
-                errors.forbidden(f"spec.{name}", said)
+                errors.forbidden(f"spec.{name}", detail)
+        _check_taints(at(obj, "spec", "taints") or [], errors)
+        if (at(obj, "spec", "externalID") or "") != (at(old, "spec", "externalID") or ""):
+            errors.forbidden("spec.externalID", "may not be updated")
+
+    def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
+        self.validate_changed(obj, old, errors)
+
+
+_SET_ONCE = {
+    "podCIDRs": 'node updates may not change podCIDR except from "" to valid',
+    "providerID": 'node updates may not change providerID except from "" to valid',
+}
+
+
+def _warn(obj: Object, prep: Preparation) -> None:
+    spec = obj["spec"]
+    if spec.get("configSource") is not None:
+        prep.warnings.append("spec.configSource: the feature is removed")
+    if spec.get("externalID"):
+        prep.warnings.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
+    for index, cidr in enumerate(spec.get("podCIDRs") or []):
+        prep.warnings += addresses.cidr_warnings(cidr, f"spec.podCIDRs[{index}]")
+
+
+def _check_amounts(obj: Object, errors: Errors) -> None:
+    for key in ("capacity", "allocatable"):
+        for name, value in (at(obj, "status", key) or {}).items():
+            resource_names.check_amount(name, value, f"status.{key}.{name}", errors)
+
+
+def _check_addresses(given: list[Object], errors: Errors) -> None:
+    seen: set[tuple[str, str]] = set()
+    for index, address in enumerate(given):
+        identity = (address.get("type", ""), address.get("address", ""))
+        if identity in seen:
+            errors.duplicate(f"status.addresses[{index}]", {"Type": identity[0], "Address": identity[1]})
+        seen.add(identity)
 
 
 def _check_taints(taints: list[Object], errors: Errors) -> None:
     seen: set[tuple[str, str]] = set()
     for index, taint in enumerate(taints):
-        path = f"spec.taints[{index}]"
-        if not taint.get("key"):
-            errors.required(f"{path}.key")
-        effect = taint.get("effect")
+        path = f"metadata.taints[{index}]"
+        key, value, effect = (taint.get(name) or "" for name in ("key", "value", "effect"))
+        for problem in names.qualified_name(key):
+            errors.invalid(f"{path}.key", key, problem)
+        if problems := names.label_value(value):
+            errors.invalid(f"{path}.value", value, ";".join(problems))
         if not effect:
             errors.required(f"{path}.effect")
         elif effect not in TAINT_EFFECTS:
-            errors.unsupported(f"{path}.effect", effect, TAINT_EFFECTS)
-        identity = (taint.get("key", ""), effect or "")
-        if identity in seen:
-            errors.duplicate(path, taint)
-        seen.add(identity)
-
-
-def _is_cidr(value: str) -> bool:
-    try:
-        ipaddress.ip_network(value)
-    except ValueError:
-        return False
-    return "/" in value
+            errors.unsupported(f"{path}.effect", effect, TAINT_EFFECTS, ordered=True)
+        if (key, effect) in seen:
+            shown = {"Key": key, "Value": value, "Effect": effect, "TimeAdded": taint.get("timeAdded")}
+            errors.duplicate(path, shown, "taints must be unique by key and effect pair")
+        seen.add((key, effect))

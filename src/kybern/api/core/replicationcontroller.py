@@ -43,6 +43,7 @@ class ReplicationController(Resource):
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {"replicas": 0}
+        prep.warnings += validation.pod_name_warnings(obj)
 
     def validate(self, obj: Object, errors: Errors) -> None:
         spec = obj["spec"]

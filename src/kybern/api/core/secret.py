@@ -19,11 +19,13 @@ OPAQUE = "Opaque"
 SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
 SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
 
+TLS = "kubernetes.io/tls"
+_SSH_KEY = "ssh-privatekey"
 _REQUIRED_KEYS = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
-    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": (_SSH_KEY,),
+    TLS: ("tls.crt", "tls.key"),
 }
 _JSON_KEYS = (".dockercfg", ".dockerconfigjson")
 
@@ -43,9 +45,11 @@ class Secret(Resource):
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         merge_string_data(obj)
+        _warn(obj, prep)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
         merge_string_data(obj)
+        _warn(obj, prep)
 
     def validate(self, obj: Object, errors: Errors) -> None:
         data = obj.get("data") or {}
@@ -59,10 +63,10 @@ class Secret(Resource):
             errors.required("data[username]")
             errors.required("data[password]")
         for key in _REQUIRED_KEYS.get(str(kind), ()):
-            if key not in data:
+            if key not in data or (key == _SSH_KEY and not data[key]):
                 errors.required(f"data[{key}]")
-            elif key in _JSON_KEYS and not _is_json(data[key]):
-                errors.invalid(f"data[{key}]", "<secret contents redacted>", "invalid character in JSON")
+            elif key in _JSON_KEYS and (problem := _json_problem(data[key])):
+                errors.invalid(f"data[{key}]", "<secret contents redacted>", problem)
 
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
         if obj.get("type") != old.get("type"):
@@ -78,9 +82,21 @@ def merge_string_data(obj: Object) -> None:
         obj["data"] = {**(obj.get("data") or {}), **encoded}
 
 
-def _is_json(encoded: str) -> bool:
+def _json_problem(encoded: str) -> str:
     try:
-        orjson.loads(base64.b64decode(encoded))
-    except (orjson.JSONDecodeError, binascii.Error):
-        return False
-    return True
+        found = orjson.loads(base64.b64decode(encoded))
+    except (orjson.JSONDecodeError, binascii.Error) as error:
+        return str(error)
+    if isinstance(found, dict) or found is None:
+        return ""
+    kind = {list: "array", str: "string", bool: "bool"}.get(type(found), "number")
+    return f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+
+
+def _warn(obj: Object, prep: Preparation) -> None:
+    if obj.get("type") == TLS:
+        from kybern.api.core.tls_pair import problem
+
+        data = obj.get("data") or {}
+        if said := problem(*(base64.b64decode(data.get(key) or "") for key in ("tls.crt", "tls.key"))):
+            prep.warnings.append(said)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from kybern.api.resource import AGE, Resource, Subresource
+from kybern.api.resource import AGE, Preparation, Resource, Subresource
+from kybern.api.types import Object
+
+_ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 
 
 class ServiceAccount(Resource):
@@ -11,3 +14,15 @@ class ServiceAccount(Resource):
     has_generation = False
     subresources = (Subresource("token", "TokenRequest", group="authentication.k8s.io"),)
     columns = (AGE,)
+
+    def prepare_create(self, obj: Object, prep: Preparation) -> None:
+        _warn(obj, prep)
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        _warn(obj, prep)
+
+
+def _warn(obj: Object, prep: Preparation) -> None:
+    if _ENFORCE in (obj["metadata"].get("annotations") or {}):
+        said = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
+        prep.warnings.append(f"metadata.annotations[{_ENFORCE}]: {said}")

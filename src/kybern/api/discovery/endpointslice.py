@@ -5,13 +5,17 @@ from __future__ import annotations
 import ipaddress
 
 from kybern.api import names, validation
+from kybern.api.addresses import ip_warnings
 from kybern.api.cells import some, text
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Resource
+from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
 
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
-_MAX_ENDPOINTS, _MAX_PORTS, _MAX_ADDRESSES, _MAX_ZONES = 1000, 20000, 100, 8
+_MAX_ENDPOINTS, _MAX_PORTS, _MAX_ADDRESSES, _MAX_HINTS = 1000, 20000, 100, 8
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+_CONTROLLERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
+"""Upstream's own, which spell addresses well."""
 
 
 def _ports(obj: Object) -> str:
@@ -39,6 +43,12 @@ class EndpointSlice(Resource):
             port.setdefault("name", "")
             port.setdefault("protocol", "TCP")
 
+    def prepare_create(self, obj: Object, prep: Preparation) -> None:
+        _warn(obj, prep)
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        _warn(obj, prep)
+
     def validate(self, obj: Object, errors: Errors) -> None:
         kind = obj.get("addressType")
         validation.one_of(kind, _ADDRESS_TYPES, "addressType", errors)
@@ -52,6 +62,16 @@ class EndpointSlice(Resource):
 
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
         validation.unchanged(obj.get("addressType"), old.get("addressType"), "addressType", errors)
+
+
+def _warn(obj: Object, prep: Preparation) -> None:
+    kind = obj.get("addressType")
+    if kind == "FQDN":
+        prep.warnings.append("addressType: FQDN endpoints are deprecated")
+    elif (obj["metadata"].get("labels") or {}).get(MANAGED_BY) not in _CONTROLLERS:
+        for index, endpoint in enumerate(obj.get("endpoints") or []):
+            for place, address in enumerate(endpoint.get("addresses") or []):
+                prep.warnings += ip_warnings(address, f"endpoints[{index}].addresses[{place}]")
 
 
 def _check_endpoint(endpoint: Object, kind: str, path: str, errors: Errors) -> None:
@@ -68,9 +88,23 @@ def _check_endpoint(endpoint: Object, kind: str, path: str, errors: Errors) -> N
     if endpoint.get("hostname") is not None:
         for problem in names.dns_label(endpoint["hostname"]):
             errors.invalid(f"{path}.hostname", endpoint["hostname"], problem)
-    zones = (endpoint.get("hints") or {}).get("forZones") or []
-    if len(zones) > _MAX_ZONES:
-        errors.too_many(f"{path}.hints.forZones", len(zones), _MAX_ZONES)
+    for key in ("forZones", "forNodes"):
+        _check_hints((endpoint.get("hints") or {}).get(key) or [], key, f"{path}.hints.{key}", errors)
+
+
+def _check_hints(hints: list[Object], key: str, path: str, errors: Errors) -> None:
+    if len(hints) > _MAX_HINTS:
+        errors.too_many(path, len(hints), _MAX_HINTS)
+        return
+    seen: set[str] = set()
+    for index, hint in enumerate(hints):
+        name, here = hint.get("name") or "", f"{path}[{index}].name"
+        if name in seen:
+            errors.duplicate(here, name)
+        seen.add(name)
+        rule = names.qualified_name if key == "forZones" else names.dns_subdomain
+        for problem in rule(name):
+            errors.invalid(here, name, problem)
 
 
 def _check_address(address: str, kind: str, path: str, errors: Errors) -> None:

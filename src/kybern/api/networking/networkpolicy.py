@@ -10,7 +10,7 @@ from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
 
-_TYPES = ("Egress", "Ingress")
+_TYPES = ("Ingress", "Egress")
 _PEERS = {"ingress": "from", "egress": "to"}
 
 
@@ -81,12 +81,12 @@ def _check(spec: Object, kept: Collection[str], errors: Errors) -> None:
         return
     for index, kind in enumerate(types):
         if kind not in _TYPES:
-            errors.unsupported(f"spec.policyTypes[{index}]", kind, _TYPES)
+            errors.unsupported(f"spec.policyTypes[{index}]", kind, _TYPES, ordered=True)
 
 
 def _check_port(port: Object, path: str, errors: Errors) -> None:
     if port.get("protocol") is not None and port["protocol"] not in validation.PROTOCOLS:
-        errors.unsupported(f"{path}.protocol", port["protocol"], validation.PROTOCOLS)
+        errors.unsupported(f"{path}.protocol", port["protocol"], ("TCP", "UDP", "SCTP"), ordered=True)
     first, last = port.get("port"), port.get("endPort")
     if first is None:
         if last is not None:
