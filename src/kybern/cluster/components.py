@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from kybern.cluster import audit_policy, balancer, cloud, containerd, etcd_member, machines
+from kybern.cluster import audit_policy, balancer, cloud, containerd, etcd_member, front_proxy, machines
 from kybern.cluster.layout import HOME, JOINED, WORKER, Layout, Settings
 from kybern.cluster.topology import Member, Topology, layout_of
 
@@ -97,6 +97,7 @@ def _apiserver_flags(layout: Layout, settings: Settings) -> list[str]:
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
+        *front_proxy.flags(pki),
         *audit_policy.flags(layout),
         *etcd_member.client_flags(layout, settings),
     ]

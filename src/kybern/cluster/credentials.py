@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from ipaddress import ip_network
 
-from kybern.cluster import audit_policy, containerd
+from kybern.cluster import audit_policy, containerd, front_proxy
 from kybern.cluster.identity import Identity
 from kybern.cluster.layout import WORKER, Layout, Settings
 from kybern.cluster.pki import Authority, signing_key, write_kubeconfig
@@ -74,10 +74,12 @@ def _control_plane(layout: Layout, settings: Settings, home: Layout, authority: 
         authority.issue(name, Identity(f"kube-{name}", names=local, client=False), layout.pki)
     kubelets = Identity("kube-apiserver-kubelet-client", ("system:masters",))
     authority.issue("apiserver-kubelet-client", kubelets, layout.pki)
+    proxies = Authority(home.pki, "kybern-front-proxy-ca", front_proxy.CA)
+    proxies.issue(front_proxy.CLIENT, Identity(front_proxy.CLIENT), layout.pki)
     signing_key(home.pki)
     if layout is not home:
-        # Every control plane signs with the same keys.
-        for name in ("ca.key", "sa.key", "sa.pub"):
+        # Every control plane signs with the same keys, and believes the same proxies.
+        for name in ("ca.key", "sa.key", "sa.pub", f"{front_proxy.CA}.crt"):
             shutil.copy2(home.pki / name, layout.pki / name)
     if settings.etcd:
         _etcd(layout, settings, home)

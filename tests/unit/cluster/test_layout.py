@@ -61,6 +61,8 @@ def test_prepare_gives_every_component_what_its_flags_name(tmp_path: Path, monke
         "--kubeconfig=",
         "--client-ca-file=",
         "--tls-",
+        "--proxy-client-",
+        "--requestheader-client-ca",
         "--service-account-key",
         "--service-account-signing",
         "--root-ca",

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from kybern.api.types import Object
-from kybern.cluster import images
+from kybern.cluster import front_proxy, images
 from kybern.cluster.layout import Layout, Settings, write_private
 
 CLIENT_PORT, PEER_PORT, ETCD_METRICS_PORT = 2379, 2380, 2381
@@ -111,6 +111,7 @@ def apiserver(layout: Layout, settings: Settings) -> Object:
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
         "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
+        *front_proxy.flags(pki),
     ]
     host, port = settings.node_ip, settings.secure_port
     live, ready = _http("/livez", port, host), _http("/readyz", port, host)
