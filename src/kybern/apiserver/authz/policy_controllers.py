@@ -245,6 +245,11 @@ CONTROLLER_ROLES: dict[str, list[Object]] = {
         rule("update", resources="pods/finalizers"),
         events(),
     ],
+    "storage-version-migrator-controller": [
+        rule("list patch", group="*", resources="*"),
+        rule(READ, group="storagemigration.k8s.io", resources="storageversionmigrations"),
+        rule("update", group="storagemigration.k8s.io", resources="storageversionmigrations/status"),
+    ],
     "ttl-after-finished-controller": [rule("delete get list watch", group=BATCH, resources="jobs"), events()],
     "ttl-controller": [rule("list patch update watch", resources="nodes"), events()],
     "validatingadmissionpolicy-status-controller": [

@@ -1,0 +1,113 @@
+"""Objects that are stored in an older version, or encrypted otherwise than they would be today, are written anew: each
+is applied with nothing in it, which changes nothing but how it is stored.
+
+Source: API reference, StorageVersionMigration v1beta1 storagemigration.k8s.io; KEP-4192.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from kybern.api.errors import APIError, Conflict, NotFound
+from kybern.api.types import Object
+from kybern.client.rest import ResourceClient
+from kybern.controllers import conditions
+from kybern.controllers.controller import Context, Controller, periodically
+from kybern.controllers.discovery import Served, served
+
+log = logging.getLogger(__name__)
+
+API_VERSION, PLURAL = "storagemigration.k8s.io/v1beta1", "storageversionmigrations"
+RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
+MANAGER = "storage-version-migrator-controller"
+EVERY = 2.0
+LOOK_EVERY = 300
+"""Passes between two looks at whether migrations are served, which they are only where --runtime-config says so."""
+PAGE = 500
+
+
+class StorageVersionMigrator(Controller):
+    name = "storage-version-migrator-controller"
+    aliases = ("svm",)
+    workers = 0
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._migrations = self.client.resource(API_VERSION, PLURAL, namespaced=False)
+        self._passes = 0
+
+    def background(self) -> Iterable[Coroutine[Any, Any, None]]:
+        return [periodically(EVERY, self.migrate, self.name)]
+
+    async def migrate(self) -> None:
+        """One pass: all migrations that have not ended."""
+        self._passes -= 1
+        if self._passes > 0:
+            return
+        try:
+            found = await self._migrations.list()
+        except NotFound:
+            self._passes = LOOK_EVERY
+            return
+        for migration in found.items:
+            if not _ended(migration):
+                await self._carry_out(migration)
+
+    async def _carry_out(self, migration: Object) -> None:
+        wanted = migration["spec"]["resource"]
+        migration = await self._say(migration, RUNNING, "True", "StorageVersionMigrationInProgress", "")
+        kinds = {(one.group, one.plural): one for one in await served(self.client)}
+        kind = kinds.get((wanted.get("group") or "", wanted["resource"]))
+        if kind is None or not {"list", "patch"} <= kind.verbs:
+            await self._end(migration, FAILED, "resource does not exist in GC, cannot migrate")
+            return
+        try:
+            await self._rewrite(kind)
+        except APIError as error:
+            log.warning("storage version migration %s: %s", migration["metadata"]["name"], error)
+            await self._end(migration, FAILED, "migration failed due to conflict or another error")
+            return
+        await self._end(migration, SUCCEEDED, "")
+
+    async def _rewrite(self, kind: Served) -> None:
+        """Write each object anew. Raises APIError."""
+        objects = kind.client(self.client)
+        for found in (await objects.list(limit=PAGE)).items:
+            await _touch(objects, kind, found)
+
+    async def _end(self, migration: Object, how: str, message: str) -> None:
+        reason = f"StorageVersionMigration{how}"
+        migration = await self._say(migration, RUNNING, "False", reason, "")
+        await self._say(migration, how, "True", reason, message)
+
+    async def _say(self, migration: Object, kind: str, status: str, reason: str, message: str) -> Object:
+        said = dict(migration.get("status") or {})
+        conditions.put(said, conditions.make(kind, status, reason, message))
+        if not said.get("resourceVersion"):
+            said["resourceVersion"] = migration["metadata"]["resourceVersion"]
+        return await self._migrations.update_status({**migration, "status": said})
+
+
+async def _touch(objects: ResourceClient, kind: Served, found: Object) -> None:
+    """Apply nothing to an object. One that is gone or written by others meanwhile is written anew already."""
+    meta = found["metadata"]
+    body: Object = {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {"name": meta["name"], "uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
+    }
+    if meta.get("namespace"):
+        body["metadata"]["namespace"] = meta["namespace"]
+    namespace = meta.get("namespace", "")
+    try:
+        await objects.patch(meta["name"], body, namespace, type="apply", field_manager=MANAGER, force=True)
+    except (Conflict, NotFound):
+        return
+
+
+def _ended(migration: Object) -> bool:
+    status = migration.get("status")
+    found = (conditions.find(status, kind) for kind in (SUCCEEDED, FAILED))
+    return any(one is not None and one["status"] == "True" for one in found)
