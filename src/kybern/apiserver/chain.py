@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 
 from kybern.api.errors import APIError, InternalError, ServiceUnavailable, Unauthorized, Unclassified
-from kybern.apiserver import auth_metrics, deadline, dispatch, info
+from kybern.apiserver import auth_metrics, deadline, dispatch, info, warnings
 from kybern.apiserver.answers import refused
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
@@ -90,7 +90,7 @@ async def _answer(app: App, request: Request) -> Response:
             request.trail.panicked(error)
         response = status_response(_internal("the server's log has more"))
     if request.warnings:
-        response.headers += [("warning", warning(text)) for text in dict.fromkeys(request.warnings)]
+        response.headers += warnings.headers(request.warnings)
     if request.ticket is not None:
         response.headers += request.ticket.headers
     known = request.trail.id if request.trail is not None else request.headers.get("audit-id")
@@ -174,9 +174,3 @@ async def authenticate(app: App, request: Request) -> UserInfo:
 def _authenticated(result: str, began: float) -> None:
     auth_metrics.attempts[result] += 1
     auth_metrics.authentication_time.observe(monotonic() - began, result)
-
-
-def warning(text: str) -> str:
-    """A Warning header's value (RFC 7234)."""
-    quoted = "".join(c if c.isprintable() else " " for c in text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'299 - "{quoted}"'
