@@ -32,7 +32,8 @@ STORED = _stored()
 async def api() -> AsyncIterator[Api]:
     """A server of all versions, with what filled objects refer to."""
     async with serving(**{"api/all": "true"}) as made:
-        await made.ok("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        labels = {"resource.kubernetes.io/admin-access": "true"}
+        await made.ok("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": labels}})
         account = {"metadata": {"name": "filled"}}
         await made.ok("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", account)
         priority = {"metadata": {"name": "filled"}, "value": 1}

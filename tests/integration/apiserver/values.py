@@ -283,6 +283,7 @@ BY_FIELD: dict[str, Any] = {
     "*.validRange": {"min": "1", "max": "5", "step": "2"},
     "*.validValues": ["1", "3"],
     **{f"resource.{version}.DeviceCapacity.value": "7" for version in ("v1", "v1beta1", "v1beta2")},
+    **{f"resource.{version}.CELDeviceSelector.expression": "true" for version in ("v1", "v1beta1", "v1beta2")},
     "*.matchAttribute": "example.com/model",
     "*.distinctAttribute": "example.com/model",
     "*.nodeAllocatableResourceMappings": {"cpu": {"allocationMultiplier": "2", "capacityKey": "key0"}},

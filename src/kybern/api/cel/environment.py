@@ -98,12 +98,13 @@ def _checking_config() -> bytes:
 
 
 @lru_cache(maxsize=256)
-def checking(variables: tuple[tuple[str, str], ...], pool: Any = None) -> cel.Env:
+def checking(variables: tuple[tuple[str, str], ...], pool: Any = None, extensions: tuple[str, ...] = ()) -> cel.Env:
     """The environment that checks expressions over variables of these types, (name, type) pairs; `pool` has the types
-    of objects."""
+    of objects, `extensions` names what else of the library's there is."""
     from cel_expr_python import cel
 
     config = orjson.loads(_checking_config())
+    config["extensions"] += [{"name": name} for name in extensions]
     config["variables"] = [{"name": name, **described(kind)} for name, kind in variables]
     return cel.NewEnv(descriptor_pool=pool, config=cel.NewEnvConfigFromYaml(orjson.dumps(config).decode()))
 

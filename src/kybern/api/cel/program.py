@@ -110,12 +110,17 @@ class Bound:
 
 
 def compiled(
-    text: str, variables: Mapping[str, str], messages: Messages | None = None, expects: Collection[str] = ()
+    text: str,
+    variables: Mapping[str, str],
+    messages: Messages | None = None,
+    expects: Collection[str] = (),
+    extensions: tuple[str, ...] = (),
 ) -> Program:
-    """The program of an expression, made once. `expects` are the types its value may have; empty: any.
+    """The program of an expression, made once. `expects` are the types its value may have; empty: any. `extensions`:
+    "bindings" for cel.bind.
 
     Raises ExpressionError: `compilation failed: ERROR: <input>:1:1: ...`, or `must evaluate to bool`."""
-    program = _compiled(text, tuple(sorted(variables.items())), messages)
+    program = _compiled(text, tuple(sorted(variables.items())), messages, extensions)
     if isinstance(program, ExpressionError):
         raise program
     if expects and program.result not in expects:
@@ -126,9 +131,9 @@ def compiled(
 
 @lru_cache(maxsize=4096)
 def _compiled(
-    text: str, variables: tuple[tuple[str, str], ...], messages: Messages | None
+    text: str, variables: tuple[tuple[str, str], ...], messages: Messages | None, extensions: tuple[str, ...]
 ) -> Program | ExpressionError:
-    env = environment.checking(variables, messages.pool if messages else None)
+    env = environment.checking(variables, messages.pool if messages else None, extensions)
     optionals = frozenset(name for name, kind in variables if kind.startswith("optional_type<"))
     try:
         return Program(text, env.compile(text), optionals)

@@ -35,7 +35,8 @@ def validate_volume_spec(spec: Object, name: str, path: str, errors: Errors, *, 
         errors.unsupported(f"{path}.persistentVolumeReclaimPolicy", policy, _POLICIES)
     _check_affinity(spec.get("nodeAffinity"), f"{path}.nodeAffinity", inline, errors)
     _check_sources(spec, name, path, errors)
-    if policy == "Recycle" and posixpath.normpath((spec.get("hostPath") or {}).get("path") or ".") == "/":
+    host_path = (spec.get("hostPath") or {}).get("path") or ""
+    if policy == "Recycle" and host_path.startswith("/") and not posixpath.normpath(host_path).strip("/"):
         detail = "may not be 'recycle' for a hostPath mount of '/'"
         errors.forbidden(f"{path}.persistentVolumeReclaimPolicy", detail)
     _check_classes(spec, path, inline, errors)

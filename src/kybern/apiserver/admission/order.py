@@ -19,6 +19,7 @@ from kybern.apiserver.admission.defaultingressclass import DefaultIngressClass
 from kybern.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from kybern.apiserver.admission.denyserviceexternalips import DenyServiceExternalIPs
+from kybern.apiserver.admission.deviceadminaccess import DeviceAdminAccess
 from kybern.apiserver.admission.eventratelimit import EventRateLimit
 from kybern.apiserver.admission.extendedresourcetoleration import ExtendedResourceToleration
 from kybern.apiserver.admission.imagepolicywebhook import ImagePolicyWebhook
@@ -86,6 +87,7 @@ ORDER: tuple[type[Plugin], ...] = (
     ResourceQuota,
     AlwaysDeny,
     RoleEscalation,
+    DeviceAdminAccess,
     CustomResourceCleanup,
 )
 
@@ -109,8 +111,8 @@ OFF_BY_DEFAULT = frozenset(
     )
 )
 
-ALWAYS_ON = frozenset({RoleEscalation.name, CustomResourceCleanup.name})
-"""Not plugins by upstream's count, and so not named in flags: rules of roles and of CRDs."""
+ALWAYS_ON = frozenset({RoleEscalation.name, DeviceAdminAccess.name, CustomResourceCleanup.name})
+"""Not plugins by upstream's count, and so not named in flags: rules of roles, of claims and of CRDs."""
 
 
 def chain(app: App, enable: Collection[str] = (), disable: Collection[str] = ()) -> AdmissionChain:

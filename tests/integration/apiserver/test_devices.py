@@ -1,0 +1,84 @@
+"""Claims of devices: who may have them as administrators do, what of status goes with an allocation, old versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.apiserver.inprocess import MERGE, Api, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+RESULT = {"request": "gpu", "driver": "d.example.com", "pool": "p", "device": "one"}
+GROUP = "/apis/resource.k8s.io"
+
+
+def claim(name: str, **exactly: Any) -> dict[str, Any]:
+    request = {"name": "gpu", "exactly": {"deviceClassName": "gpu.example.com", **exactly}}
+    return {"metadata": {"name": name}, "spec": {"devices": {"requests": [request]}}}
+
+
+async def test_administrators_access_is_for_marked_namespaces(api: Api) -> None:
+    namespace = await api.ns()
+    path = f"{GROUP}/v1/namespaces/{namespace}"
+    asked, plain = claim("a", adminAccess=True), claim("b")
+    said = (
+        'ResourceClaim.resource.k8s.io "a" is invalid: : Forbidden: admin access to devices requires the '
+        "`resource.kubernetes.io/admin-access: true` label on the containing namespace"
+    )
+    assert await api.why(422, "POST", f"{path}/resourceclaims", asked) == said
+    template = {"metadata": {"name": "t"}, "spec": {"spec": asked["spec"]}}
+    assert "admin access" in await api.why(422, "POST", f"{path}/resourceclaimtemplates", template)
+    await api.ok("POST", f"{path}/resourceclaims", plain)
+    allocation = {"status": {"allocation": {"devices": {"results": [{**RESULT, "adminAccess": True}]}}}}
+    assert "admin access" in await api.why(422, "PATCH", f"{path}/resourceclaims/b/status", allocation, kind=MERGE)
+    labels = {"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}}
+    await api.ok("PATCH", f"/api/v1/namespaces/{namespace}", labels, kind=MERGE)
+    await api.ok("POST", f"{path}/resourceclaims", asked)
+    await api.ok("PATCH", f"{path}/resourceclaims/b/status", allocation, kind=MERGE)
+
+
+async def test_what_drivers_report_goes_with_the_allocation(api: Api) -> None:
+    path = f"{GROUP}/v1/namespaces/{await api.ns()}/resourceclaims"
+    await api.ok("POST", path, claim("a"))
+    device = {key: RESULT[key] for key in ("driver", "pool", "device")}
+    status = {"allocation": {"devices": {"results": [RESULT]}}, "devices": [device]}
+    got = await api.ok("PATCH", f"{path}/a/status", {"status": status}, kind=MERGE)
+    assert got["status"]["devices"] == [device]
+    got = await api.ok("PATCH", f"{path}/a/status", {"status": {"allocation": None}}, kind=MERGE)
+    assert got["status"] == {}
+
+
+async def test_states_of_claims_are_shown(api: Api) -> None:
+    path = f"{GROUP}/v1/namespaces/{await api.ns()}/resourceclaims"
+    await api.ok("POST", path, claim("a"))
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+    async def state() -> Any:
+        return (await api.ok("GET", f"{path}/a", accept=table))["rows"][0]["cells"][1]
+
+    assert await state() == "pending"
+    user = {"resource": "pods", "name": "p", "uid": "u"}
+    status = {"allocation": {"devices": {"results": [RESULT]}}, "reservedFor": [user]}
+    await api.ok("PATCH", f"{path}/a/status", {"status": status}, kind=MERGE)
+    assert await state() == "allocated,reserved"
+
+
+async def test_old_versions_are_the_same_objects() -> None:
+    async with serving(**{"resource.k8s.io/v1beta1": "true"}) as api:
+        new, old = (f"{GROUP}/{version}/namespaces/{{}}/resourceclaims" for version in ("v1", "v1beta1"))
+        namespace = await api.ns()
+        await api.ok("POST", new.format(namespace), claim("a", count=2))
+        path = f"{old.format(namespace)}/a"
+        response = await api.respond("GET", path)
+        assert any("is deprecated" in value for name, value in response.headers if name == "warning")
+        flat = await api.ok("GET", path)
+        request = {"name": "gpu", "deviceClassName": "gpu.example.com", "count": 2, "allocationMode": "ExactCount"}
+        assert flat["spec"]["devices"]["requests"] == [request]
+        flat["metadata"]["labels"] = {"a": "b"}
+        await api.ok("PUT", path, flat)
+        got = await api.ok("GET", f"{new.format(namespace)}/a")
+        assert got["metadata"]["labels"] == {"a": "b"}
+        assert got["spec"]["devices"]["requests"][0]["exactly"]["count"] == 2
+        assert await api.ok("GET", f"{GROUP}/v1/resourceslices?fieldSelector=spec.driver%3Dd.example.com")
