@@ -121,6 +121,7 @@ class Trail:
         self._user = _user(user) if user else {}
         self._asked: Object = {}
         self._impersonated: Object | None = None
+        self._constraint = ""
         self._annotations: dict[str, str] = {}
         self._allowed = False
         self._over = False
@@ -154,9 +155,9 @@ class Trail:
         message = f"Authentication failed, attempted: {tried}" if tried else "Authentication failed"
         self._emit(STARTED, {"metadata": {}, "message": message, "code": 401})
 
-    def impersonated(self, user: UserInfo) -> None:
-        """It is made in another's name."""
-        self._impersonated, self._asked = _user(user), {}
+    def impersonated(self, user: UserInfo, constraint: str = "") -> None:
+        """It is made in another's name; `constraint` is the verb that allows it for this and not for everything."""
+        self._impersonated, self._constraint, self._asked = _user(user), constraint, {}
 
     def decided(self, decision: Decision) -> None:
         """Whether it is allowed, and why."""
@@ -216,6 +217,8 @@ class Trail:
         }
         if self._impersonated:
             about["impersonatedUser"] = self._impersonated
+        if self._constraint:
+            about["authenticationMetadata"] = {"impersonationConstraint": self._constraint}
         if sources := _sources(request):
             about["sourceIPs"] = sources
         if agent := request.headers.get("user-agent", ""):

@@ -101,9 +101,9 @@ async def _answer(app: App, request: Request) -> Response:
 async def _known(app: App, request: Request) -> Response:
     """Answer a request whose sender is known."""
     if impersonation.asked(request):
-        await impersonation.impersonate(app, request)
-        if request.trail is not None:
-            request.trail.impersonated(request.user)
+        caller, constraint = request.user, await impersonation.impersonate(app, request)
+        if request.trail is not None and request.user is not caller:
+            request.trail.impersonated(request.user, constraint)
     if app.flows is None or request.info.subresource in LONG_RUNNING:
         return await _permitted(app, request)
     return await _in_turn(app, request)

@@ -265,6 +265,60 @@ async def test_who_one_is_while_impersonating(api: Api) -> None:
     ]  # fmt: skip
 
 
+async def may(api: Api, name: str, namespace: str, *rules: Any) -> None:
+    """Give a user a role, in a namespace or everywhere."""
+    role = f"{name}-may-{namespace or 'everywhere'}"
+    path = f"{ROLES}/namespaces/{namespace}/roles" if namespace else f"{ROLES}/clusterroles"
+    await api.ok("POST", path, {"metadata": {"name": role}, "rules": list(rules)})
+    ref = {"apiGroup": RBAC, "kind": "Role" if namespace else "ClusterRole", "name": role}
+    binding = {"metadata": {"name": role}, "roleRef": ref, "subjects": [user(name)]}
+    path = f"{ROLES}/namespaces/{namespace}/rolebindings" if namespace else f"{ROLES}/clusterrolebindings"
+    await api.ok("POST", path, binding)
+
+
+AUTHN = "authentication.k8s.io"
+
+
+async def test_impersonation_for_some_things_only(api: Api) -> None:
+    path = await api.maps("a")
+    namespace = path.split("/")[4]
+    await bind(api, namespace, "b", "edit", user("jane"))
+    await may(api, "quinn", "", rule("impersonate:user-info", "users", AUTHN, "jane"))
+    said = await api.why(403, "GET", path, who="quinn", impersonate_user="jane")
+    assert said.startswith('users "jane" is forbidden: User "quinn" cannot impersonate resource "users"')
+    await may(api, "quinn", namespace, rule("impersonate-on:user-info:list", "configmaps"))
+    await api.ok("GET", path, who="quinn", impersonate_user="jane")
+    for method, target, more in (
+        ("GET", f"{path}/a", {}),
+        ("DELETE", f"{path}/a", {}),
+        ("GET", path, {"impersonate_group": "dev"}),
+        ("GET", path, {"impersonate_group": "system:masters"}),
+        ("GET", path, {"impersonate_uid": "7"}),
+    ):
+        await api.refused(403, method, target, who="quinn", impersonate_user="jane", **more)
+    # Whom one is, is not more than who that is.
+    await api.refused(403, "GET", "/api/v1/configmaps", who="quinn", impersonate_user="jane")
+
+
+async def test_impersonation_of_accounts_and_nodes_for_some_things_only(api: Api) -> None:
+    base = await kubelets_pod(api)
+    namespace = base.rpartition("/")[2]
+    account = f"system:serviceaccount:{namespace}:default"
+    await bind(api, namespace, "b", "view", {"kind": "ServiceAccount", "name": "default", "namespace": namespace})
+    await may(
+        api, "rita", namespace,
+        rule("impersonate:serviceaccount", "serviceaccounts", AUTHN),
+        rule("impersonate-on:serviceaccount:list", "pods"),
+        rule("impersonate-on:arbitrary-node:get", "pods"),
+    )  # fmt: skip
+    await api.ok("GET", f"{base}/pods", who="rita", impersonate_user=account)
+    await api.refused(403, "GET", f"{base}/pods/p", who="rita", impersonate_user=account)
+    await api.refused(403, "GET", f"{base}/pods/p", who="rita", impersonate_user="system:node:node-1")
+    await may(api, "rita", "", rule("impersonate:arbitrary-node", "nodes", AUTHN, "node-1"))
+    await api.ok("GET", f"{base}/pods/p", who="rita", impersonate_user="system:node:node-1")
+    await api.refused(403, "GET", f"{base}/pods/p", who="rita", impersonate_user="system:node:node-2")
+
+
 async def kubelets_pod(api: Api) -> str:
     """The path of a new namespace with a pod `p` on node-1 that uses the secret `used`."""
     base = f"/api/v1/namespaces/{await api.ns()}"
