@@ -61,12 +61,16 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     module = importlib.import_module(COMMANDS[name][0])
     parser = Parser(prog=f"kybern {name}", description=COMMANDS[name][1], allow_abbrev=False)
-    parser.add_argument("-v", "--v", type=int, default=0, metavar="LEVEL", help="log verbosity; 4 and above is debug")
-    module.add_flags(parser)
+    from kybern.process import logs
     from kybern.process.daemon import launch
 
+    logs.add_flags(parser.add_argument)
+    module.add_flags(parser)
+
     arrange = getattr(module, "arrange", list)
-    return launch(module.run, parser.parse_args(arrange(argv[1:])))
+    args = parser.parse_args(arrange(argv[1:]))
+    logs.set_up(args)
+    return launch(module.run, args)
 
 
 if __name__ == "__main__":

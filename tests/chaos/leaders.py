@@ -67,7 +67,7 @@ def two_leaders(seen: Iterable[Hold]) -> Iterator[str]:
                 yield f"{after.holder} took {lease} {early:.2f} s before that of {before.holder} ran out"
 
 
-_LINE = re.compile(r"^(\d{4} [\d:.]+) . \S+\] (leading|no longer leading) [^/ ]+/(\S+)")
+_LINE = re.compile(r"^[IWEF](\d{4} [\d:.]+) +\d+ \S+\] (leading|no longer leading) [^/ ]+/(\S+)")
 
 
 def spells(node: str, log: str, year: int) -> list[Spell]:

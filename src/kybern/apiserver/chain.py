@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 
 from kybern.api.errors import APIError, InternalError, ServiceUnavailable, Unauthorized, Unclassified
-from kybern.apiserver import auth_metrics, deadline, dispatch, info, warnings
+from kybern.apiserver import auth_metrics, deadline, dispatch, httplog, info, warnings
 from kybern.apiserver.answers import refused
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
@@ -50,6 +50,8 @@ async def serve(app: App, request: Request) -> Response:
     large = type(response.body) is not bytes or len(response.body) > THRESHOLD
     if large and request.info.subresource not in LONG_RUNNING:
         response = compressed(request, response)
+    if httplog.on():
+        httplog.note(request, response, monotonic() - began)
     return app.telemetry.answered(request, response, began)
 
 

@@ -23,17 +23,6 @@ class OperatorError(Exception):
     """Something the operator must mend. One line: what is wrong and what to do. Ends the process with code 1."""
 
 
-def setup_logging(verbosity: int = 0) -> None:
-    """Log to stderr, one line per record: time, level, module, message. -v 4 and above is debug."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbosity >= 4 else logging.INFO,
-        format="%(asctime)s.%(msecs)03d %(levelname).1s %(name)s] %(message)s",
-        datefmt="%m%d %H:%M:%S",
-        stream=sys.stderr,
-        force=True,
-    )
-
-
 async def until_signalled() -> None:
     """Return at the first SIGTERM or SIGINT."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -58,7 +47,6 @@ async def run_until_signalled(main: Coroutine[Any, Any, None]) -> None:
 
 def launch(run: Callable[[argparse.Namespace], Awaitable[int | None]], args: argparse.Namespace) -> int:
     """Run a command's coroutine on uvloop and turn operator errors into one line."""
-    setup_logging(getattr(args, "v", 0) or 0)
     # The start-up objects (schema, modules) never die: keep the collector from walking them again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

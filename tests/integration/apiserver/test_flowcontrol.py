@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kybern.api.flowcontrol import bootstrap
-from kybern.apiserver import bootstrap_flowcontrol
+from kybern.apiserver import bootstrap_flowcontrol, httplog
 from kybern.apiserver.flowcontrol.control import FlowControl
 from kybern.apiserver.flowcontrol.inflight import Inflight
 from tests.integration.apiserver.inprocess import MERGE, TABLE, Api, serving
@@ -181,6 +181,17 @@ async def test_a_schema_whose_level_is_missing_says_so_and_is_passed_over(own: A
     assert (told["type"], told["status"], told["reason"]) == ("Dangling", "True", "NotFound")
     assert told["message"].endswith('object named "nowhere" but there is no such object')
     assert (await own.ask("GET", "/api/v1/nodes", who="slow"))[0] == 403
+
+
+async def test_requests_are_logged_from_verbosity_three_on(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    await api.ok("GET", "/api/v1/nodes")
+    assert not caplog.records
+    with caplog.at_level(httplog.LEVEL):
+        await api.ok("GET", "/api/v1/nodes?limit=1", user_agent="me/1")
+    (record,) = [record for record in caplog.records if record.name == httplog.__name__]
+    said = record.__dict__["kybern_fields"]
+    assert (record.message, said["verb"], said["URI"], said["resp"]) == ("HTTP", "LIST", "/api/v1/nodes?limit=1", 200)
+    assert said["userAgent"] == "me/1" and len(said["audit-ID"]) == 36 and said["latency"].endswith("ms")
 
 
 async def test_dumps(api: Api) -> None:

@@ -158,10 +158,11 @@ def test_a_lease_taken_too_early_is_found() -> None:
 
 def test_leaders_that_overlap_by_their_logs_are_found() -> None:
     def log(*lines: str) -> str:
-        return "\n".join(f"0101 00:00:{line}" for line in lines)
+        return "\n".join(f"I0101 00:00:{line}" for line in lines)
 
-    leads, ends = "I kybern.client] leading kube-system/s as", "I kybern.client] no longer leading kube-system/s as"
-    first = spells("n1", log(f"01.000 {leads} x", f"09.000 {ends} x", "09.5 I other] leading nothing"), 2026)
+    where = "   1234 leaderelection.py:75]"
+    leads, ends = f"{where} leading kube-system/s as", f"{where} no longer leading kube-system/s as"
+    first = spells("n1", log(f"01.000 {leads} x", f"09.000 {ends} x", "09.5     1 other.py:1] leading nothing"), 2026)
     second = spells("n2", log(f"07.000 {leads} y"), 2026)
     assert [(spell.lease, spell.node, spell.ended is None) for spell in first + second] == [
         ("s", "n1", False),
