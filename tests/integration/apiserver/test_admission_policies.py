@@ -13,6 +13,7 @@ import pytest
 from kybern.apiserver import audit_policy
 from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
+from kybern.apiserver.audit_outputs import LogOutput
 from tests.integration.apiserver.inprocess import MERGE, Api
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
@@ -125,7 +126,7 @@ async def test_warnings_and_audit_annotations(api: Api, tmp_path: Path) -> None:
     ]
     path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
     log = AuditLog(str(file))
-    api.app.audit = Audit(audit_policy.load(policy), log)
+    api.app.audit = Audit(audit_policy.load(policy), LogOutput(log))
     try:
         async with policed(api, spec, {"validationActions": ["Warn", "Audit"]}):
             answer = await api.respond("POST", path, {"metadata": {"name": "x"}})

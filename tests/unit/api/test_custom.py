@@ -245,7 +245,7 @@ def test_rules_are_looked_at_wherever_they_are() -> None:
     filled = ruled(STRING, "self != ''", message="empty")
     schema = obj_of(items=items, map={"type": "object", "additionalProperties": filled})
     assert broken(schema, {"items": [{"n": 1}, {"n": 0}], "map": {"k": ""}}) == [
-        "spec.items[1]: Invalid value: low", 'spec.map.k: Invalid value: "": empty',
+        "spec.items[1]: Invalid value: low", 'spec.map[k]: Invalid value: "": empty',
     ]  # fmt: skip
 
 
@@ -286,7 +286,7 @@ def test_names_numbers_and_times_as_rules_see_them() -> None:
 
 def test_a_rule_that_fails_says_so() -> None:
     [said] = broken(ruled(obj_of(a=INTEGER), "self.missing > 1"), {"a": 1})
-    assert said == "spec: Invalid value: rule evaluation error: no such key: missing: self.missing > 1"
+    assert said == 'spec: Invalid value: "object": no such key: missing evaluating rule: self.missing > 1'
 
 
 def test_rules_wait_for_values_that_fit() -> None:

@@ -9,7 +9,7 @@ import re
 
 from kybern.api import names, validation
 from kybern.api.admissionregistration import clients
-from kybern.api.apiextensions import jsonpath, schema_rules
+from kybern.api.apiextensions import field_paths, jsonpath, schema_rules
 from kybern.api.cells import at
 from kybern.api.field import Errors
 from kybern.api.types import Object
@@ -17,13 +17,23 @@ from kybern.api.types import Object
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _SCOPES = ("Cluster", "Namespaced")
+MAX_SELECTABLE = 8
+_AT_ROOT = {
+    "description": "Description", "type": "Type", "format": "Format", "title": "Title", "maximum": "Maximum",
+    "exclusiveMaximum": "ExclusiveMaximum", "minimum": "Minimum", "exclusiveMinimum": "ExclusiveMinimum",
+    "maxLength": "MaxLength", "minLength": "MinLength", "pattern": "Pattern", "maxItems": "MaxItems",
+    "minItems": "MinItems", "uniqueItems": "UniqueItems", "multipleOf": "MultipleOf", "required": "Required",
+    "items": "Items", "properties": "Properties", "externalDocs": "ExternalDocs", "example": "Example",
+    "x-kubernetes-preserve-unknown-fields": "XPreserveUnknownFields", "x-kubernetes-validations": "XValidations",
+}  # fmt: skip
+"""Of a schema's fields those that may be at the root where there is a status subresource, and what errors call them."""
 _PROTECTED_GROUP = re.compile(r"(^|\.)(k8s|kubernetes)\.io$")
 _APPROVED = "api-approved.kubernetes.io"
 _WHY_APPROVED = "https://github.com/kubernetes/enhancements/pull/1111"
 
 
-def validate(crd: Object, errors: Errors) -> None:
-    """Any write of a CRD."""
+def validate(crd: Object, errors: Errors, old: Object | None = None) -> None:
+    """Any write of a CRD. Schemas that are as they were in `old` may cost what they do."""
     spec = crd["spec"]
     group, plural = spec.get("group") or "", at(spec, "names", "plural") or ""
     name = crd["metadata"].get("name") or ""
@@ -31,7 +41,7 @@ def validate(crd: Object, errors: Errors) -> None:
         errors.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
     _check_group(group, errors)
     validation.one_of(spec.get("scope"), _SCOPES, "spec.scope", errors)
-    _check_versions(spec, errors)
+    _check_versions(spec, _schemas(old), errors)
     _check_names(spec.get("names") or {}, "spec.names", errors)
     _check_conversion(spec.get("conversion") or {}, errors)
     _check_approval(crd, group, errors)
@@ -84,12 +94,18 @@ def _check_group(group: str, errors: Errors) -> None:
         errors.invalid(path, group, "should be a domain with at least one dot")
 
 
-def _check_versions(spec: Object, errors: Errors) -> None:
+def _schemas(crd: Object | None) -> dict[str, Object]:
+    """version -> its schema."""
+    versions = at(crd, "spec", "versions") or ()
+    return {version["name"]: at(version, "schema", "openAPIV3Schema") for version in versions if version.get("name")}
+
+
+def _check_versions(spec: Object, before: dict[str, Object], errors: Errors) -> None:
     path, versions = "spec.versions", spec.get("versions") or []
     stored = [version for version in versions if version.get("storage")]
     seen: set[str] = set()
     for index, version in enumerate(versions):
-        _check_version(version, f"{path}[{index}]", errors)
+        _check_version(version, before, f"{path}[{index}]", errors)
         if version.get("name") in seen:
             errors.invalid(path, _names_of(versions), "must contain unique version names")
         seen.add(version.get("name") or "")
@@ -103,29 +119,25 @@ def _names_of(versions: list[Object]) -> list[str]:
     return [version.get("name") or "" for version in versions]
 
 
-def _check_version(version: Object, path: str, errors: Errors) -> None:
+def _check_version(version: Object, before: dict[str, Object], path: str, errors: Errors) -> None:
     name = version.get("name") or ""
     for problem in names.dns1035_label(name):
         errors.invalid(f"{path}.name", name, problem)
     warning = version.get("deprecationWarning")
     if warning is not None:
-        if not version.get("deprecated"):
-            errors.invalid(f"{path}.deprecationWarning", warning, "can only be set for deprecated versions")
-        if len(warning) > 256:
-            errors.invalid(f"{path}.deprecationWarning", warning, "must be <= 256 characters long")
+        for problem in _warning_problems(warning, bool(version.get("deprecated"))):
+            errors.invalid(f"{path}.deprecationWarning", warning, problem)
     schema = at(version, "schema", "openAPIV3Schema")
     if schema is None:
         errors.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
     else:
-        schema_rules.check(schema, f"{path}.schema.openAPIV3Schema", errors)
+        if "status" in (version.get("subresources") or {}):
+            _check_root(schema, f"{path}.schema.openAPIV3Schema", errors)
+        schema_rules.check(schema, f"{path}.schema.openAPIV3Schema", errors, unchanged=before.get(name) == schema)
     for index, column in enumerate(version.get("additionalPrinterColumns") or []):
         _check_column(column, f"{path}.additionalPrinterColumns[{index}]", errors)
     _check_subresources(version.get("subresources") or {}, f"{path}.subresources", errors)
-    fields = version.get("selectableFields") or []
-    if len(fields) > 8:
-        errors.too_many(f"{path}.selectableFields", len(fields), 8)
-    for index, selectable in enumerate(fields):
-        _check_selectable(selectable, schema, f"{path}.selectableFields[{index}]", errors)
+    _check_all_selectable(version.get("selectableFields") or [], schema, f"{path}.selectableFields", errors)
 
 
 def _check_column(column: Object, path: str, errors: Errors) -> None:
@@ -138,9 +150,9 @@ def _check_column(column: Object, path: str, errors: Errors) -> None:
     if column.get("format") and column["format"] not in _COLUMN_FORMATS:
         errors.invalid(f"{path}.format", column["format"], f"must be one of {','.join(_COLUMN_FORMATS)}")
     if not column.get("jsonPath"):
-        errors.required(f"{path}.jsonPath")
+        errors.required(f"{path}.JSONPath")
     else:
-        _check_path(column["jsonPath"], f"{path}.jsonPath", errors)
+        _check_path(column["jsonPath"], f"{path}.JSONPath", errors)
 
 
 def _check_path(path_text: str, path: str, errors: Errors) -> None:
@@ -168,22 +180,57 @@ def _check_subresources(subresources: Object, path: str, errors: Errors) -> None
         errors.invalid(f"{path}.scale.labelSelectorPath", label, "should be a json path under either .spec or .status")
 
 
-def _check_selectable(selectable: Object, schema: Object | None, path: str, errors: Errors) -> None:
-    text = selectable.get("jsonPath") or ""
-    if not text:
-        errors.required(f"{path}.jsonPath")
+def _check_all_selectable(fields: list[Object], schema: Object | None, path: str, errors: Errors) -> None:
+    if fields and schema is None:
+        detail = "selectableFields may only be set when version.schema.openAPIV3Schema is not included"
+        errors.invalid(path, "", detail)
         return
-    if text.startswith(".metadata"):
-        errors.invalid(f"{path}.jsonPath", text, "must not point to fields in metadata")
-        return
-    found = schema
-    for key in text.removeprefix(".").split("."):
-        found = at(found, "properties", key)
-    if not found:
-        errors.invalid(f"{path}.jsonPath", text, "does not refer to a valid field")
-    elif found.get("type") not in ("boolean", "integer", "string"):
-        detail = "must point to a field of type string, boolean or integer. "
-        errors.invalid(f"{path}.jsonPath", text, detail + "Enum string fields and strings with formats are allowed.")
+    seen: set[str] = set()
+    for index, selectable in enumerate(fields):
+        where, text = f"{path}[{index}].jsonPath", selectable.get("jsonPath") or ""
+        if not text:
+            errors.required(where)
+            continue
+        try:
+            shown, found = field_paths.resolve(text, schema or {}, brackets=False)
+        except field_paths.PathInvalid as error:
+            errors.invalid(where, text, f"is an invalid path: {error}")
+            continue
+        if shown == ".metadata" or shown.startswith(".metadata."):
+            errors.invalid(where, text, "must not point to fields in metadata")
+        if found.get("type") not in ("boolean", "integer", "string"):
+            detail = "must point to a field of type string, boolean or integer. "
+            errors.invalid(where, text, detail + "Enum string fields and strings with formats are allowed.")
+        if shown in seen:
+            errors.duplicate(where, text)
+        seen.add(shown)
+    if len(seen) > MAX_SELECTABLE:
+        errors.too_many(path, len(seen), MAX_SELECTABLE)
+
+
+def _warning_problems(warning: str, deprecated: bool) -> list[str]:
+    """What is wrong with a deprecationWarning."""
+    found = [] if deprecated else ["can only be set for deprecated versions"]
+    if len(warning.encode()) > 256:
+        found.append("must be <= 256 characters long")
+    if not warning:
+        found.append("must not be an empty string")
+    for index, char in enumerate(warning):
+        if not char.isprintable():
+            detail = "must only contain printable UTF-8 characters; non-printable character found at index"
+            return [*found, f"{detail} {len(warning[:index].encode())}"]
+    return found
+
+
+def _check_root(schema: Object, path: str, errors: Errors) -> None:
+    """The status of objects is validated by itself, so only what survives that may be said at the root."""
+    if schema.get("type") not in (None, "", "object"):
+        detail = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled'
+        errors.invalid(f"{path}.type", schema["type"], detail)
+    elif any(schema[key] not in (None, "", False) for key in schema.keys() - _AT_ROOT.keys()):
+        allowed = f"[{' '.join(_AT_ROOT.values())}]"
+        detail = f"only {allowed} fields are allowed at the root of the schema if the status subresource is enabled"
+        errors.invalid(path, schema, detail)
 
 
 def _check_names(found: Object, path: str, errors: Errors) -> None:
@@ -193,7 +240,8 @@ def _check_names(found: Object, path: str, errors: Errors) -> None:
             errors.required(f"{path}.{key}")
             continue
         for problem in names.dns1035_label(value.lower()) if value else []:
-            errors.invalid(f"{path}.{key}", value, problem)
+            mixed = "may have mixed case, but should otherwise match: " if key in ("kind", "listKind") else ""
+            errors.invalid(f"{path}.{key}", value, mixed + problem)
         if value != value.lower() and key in ("plural", "singular"):
             errors.invalid(f"{path}.{key}", value, names.dns1035_label(value)[0])
     if found.get("kind") and found.get("kind") == found.get("listKind"):

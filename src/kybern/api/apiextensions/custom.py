@@ -157,11 +157,9 @@ class CustomResource(Resource):
         if not self._ruled[self.stored_as]:
             return found
         if any(error.type in _BLOCKING for error in found):
-            found.invalid(values.NOWHERE, None, _UNCHECKED)
+            found.invalid(rules.NOWHERE, None, _UNCHECKED)
             return found
-        broken = Errors()
-        rules.check(schema, obj, old, broken)
-        found += broken if old is None else _forgiving(broken, obj, old)
+        rules.check(schema, obj, old, found)
         return found
 
     def selectable(self, obj: Object) -> Mapping[str, str]:
@@ -202,7 +200,7 @@ def _forgiving(errors: Errors, obj: Object, old: Object) -> Errors:
 def _unchanged(error: FieldError, obj: Object, old: Object) -> bool:
     """Whether the value that an error is about, or the object it is missing from, is as it was."""
     keys = [name or int(index) for name, index in _PATH_PART.findall(error.path)]
-    if error.path == values.NOWHERE:
+    if error.path == rules.NOWHERE:
         return bool(obj == old)
     if error.type == "FieldValueRequired":
         keys = keys[:-1]

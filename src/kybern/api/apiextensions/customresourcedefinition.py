@@ -64,6 +64,10 @@ class CustomResourceDefinition(Resource):
     def validate(self, obj: Object, errors: Errors) -> None:
         crd_validation.validate(obj, errors)
 
+    def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        crd_validation.validate(obj, errors, old)
+        self.validate_update(obj, old, errors)
+
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
         crd_validation.validate_update(obj, old, errors, established=has_condition(old, "Established"))
 

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import base64
 import re
+from contextlib import suppress
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from kybern.api.apiextensions import formats
+from kybern.api.cel import words
 from kybern.api.cel.escaping import escaped
 from kybern.api.cel.instants import shown as instant
 from kybern.api.cel.messages import HEAD
-from kybern.api.cel.program import ExpressionError, compiled
+from kybern.api.cel.program import Bound, ExpressionError, compiled
 from kybern.api.field import OMITTED, Errors, FieldError
 from kybern.api.types import Object
 
 RULES = "x-kubernetes-validations"
+NOWHERE = "<nil>"
+"""The path upstream prints for an error that belongs to no field."""
+MAX_MESSAGE = 5 * 1024
+"""Bytes of the longest message that a messageExpression may make."""
 _ABSENT = object()
 _UNITS = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
@@ -32,32 +38,48 @@ def anywhere(schema: Object) -> bool:
 
 
 def check(schema: Object, obj: Object, old: Object | None, errors: Errors) -> None:
-    """Complain of every rule that a whole object breaks. Rules about oldSelf need `old`."""
+    """Complain of every rule that a whole object breaks. Rules about oldSelf need `old`. What was broken before and has
+    not changed is forgiven, but by rules about changes: KEP-4008."""
     root = {**schema, "properties": {**(schema.get("properties") or {}), **HEAD}}
-    _walk(root, obj, _ABSENT if old is None else old, "", errors)
+    before = _ABSENT if old is None else old
+    with suppress(_OutOfBudget):
+        _walk(root, obj, before, "", _Ancestor(obj, before), errors)
 
 
-def _walk(schema: Object, value: Any, old: Any, path: str, errors: Errors) -> None:
+class _OutOfBudget(Exception):
+    """No further rules are evaluated."""
+
+
+class _Ancestor(NamedTuple):
+    """The nearest value that there was before too, with what it was."""
+
+    value: Any
+    old: Any
+
+    @property
+    def unchanged(self) -> bool:
+        return self.old is not _ABSENT and bool(self.value == self.old)
+
+
+def _walk(schema: Object, value: Any, old: Any, path: str, above: _Ancestor, errors: Errors) -> None:
     if value is None:
         return
-    rules = schema.get(RULES) or ()
-    if rules:
-        shown = to_cel(schema, value)
-        before = _ABSENT if old is _ABSENT or old is None else to_cel(schema, old)
-        for rule in rules:
-            _evaluate(rule, value, shown, before, path, errors)
+    here = above if old is _ABSENT else _Ancestor(value, old)
+    if schema.get(RULES):
+        _evaluate_all(schema, value, None if old is _ABSENT else old, path, here, errors)
     if isinstance(value, dict):
         properties, more = schema.get("properties") or {}, schema.get("additionalProperties")
         for name, part in value.items():
             inner = properties.get(name, more)
             if isinstance(inner, dict):
                 was = old.get(name, _ABSENT) if isinstance(old, dict) else _ABSENT
-                _walk(inner, part, was, f"{path}.{name}" if path else name, errors)
+                place = f"{path}[{name}]" if name not in properties else f"{path}.{name}" if path else name
+                _walk(inner, part, was, place, here, errors)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         known = _by_key(schema, old)
         for index, item in enumerate(value):
             was = known.get(_key(schema, item), _ABSENT) if known else _ABSENT
-            _walk(schema["items"], item, was, f"{path}[{index}]", errors)
+            _walk(schema["items"], item, was, f"{path}[{index}]", here, errors)
 
 
 def _by_key(schema: Object, old: Any) -> dict[Any, Any]:
@@ -72,27 +94,56 @@ def _key(schema: Object, item: Any) -> Any:
     return tuple(item.get(key) for key in keys) if isinstance(item, dict) else None
 
 
-def _evaluate(rule: Object, value: Any, shown: Any, old: Any, path: str, errors: Errors) -> None:
-    variables = {"self": shown}
+def _evaluate_all(schema: Object, value: Any, old: Any, path: str, here: _Ancestor, errors: Errors) -> None:
+    """The rules of one node. `old` is None where there was nothing."""
+    shown, before = to_cel(schema, value), [] if old is None else [to_cel(schema, old)]
+    plain = Bound({"self": shown, **({"oldSelf": before[0]} if before else {})})
+    for rule in schema[RULES]:
+        variables = Bound({"self": shown, "oldSelf": before}) if rule.get("optionalOldSelf") else plain
+        _evaluate(rule, schema, value, variables, bool(before), path, here, errors)
+
+
+def _evaluate(
+    rule: Object, schema: Object, value: Any, variables: Bound, had: bool, path: str, here: _Ancestor, errors: Errors
+) -> None:
+    kind = schema.get("type") or ""
     try:
-        expression = compiled(rule["rule"], types_of(rule))
-        if "oldSelf" in expression.variables:
-            if rule.get("optionalOldSelf"):
-                variables["oldSelf"] = [] if old is _ABSENT else [old]
-            elif old is _ABSENT:
-                return
-            else:
-                variables["oldSelf"] = old
-        if expression.evaluate(variables) is True:
+        program = compiled(rule["rule"], types_of(rule))
+    except ExpressionError as error:
+        errors.invalid(path or NOWHERE, kind, f"rule compile error: {error}")
+        return
+    about_changes = "oldSelf" in program.variables
+    if about_changes and not had and not rule.get("optionalOldSelf"):
+        return
+    try:
+        if program.evaluate(variables) is True:
             return
     except ExpressionError as error:
-        errors.invalid(path or "<nil>", _display(value), f"rule evaluation error: {error}: {rule['rule']}")
+        _failed(str(error), rule, kind, path, errors)
         return
-    said, detail = _message(rule, variables)
-    here = f"{path}{rule.get('fieldPath') or ''}" if path else (rule.get("fieldPath") or "").removeprefix(".")
+    if not about_changes and here.unchanged:
+        return
+    place = (rule.get("fieldPath") or "").replace("['", "[").replace("']", "]")
+    where = f"{path}{place}" if path else place.removeprefix(".")
     reason = rule.get("reason") or "FieldValueInvalid"
-    bad = value if reason == "FieldValueDuplicate" else OMITTED if said else _display(value)
-    errors.append(FieldError(reason, here or "<nil>", bad, "" if reason == "FieldValueDuplicate" else detail))
+    bad = value if reason == "FieldValueDuplicate" or kind not in ("object", "array") else OMITTED
+    detail = "" if reason == "FieldValueDuplicate" else _message(rule, variables)
+    errors.append(FieldError(reason, where or NOWHERE, bad, detail))
+
+
+def _failed(error: str, rule: Object, kind: str, path: str, errors: Errors) -> None:
+    """Complain of a rule that could not be evaluated."""
+    said = str(rule.get("message") or rule["rule"]).strip()
+    if error == words.OUT_OF_BUDGET:
+        detail = f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {said}"
+    elif error == words.NO_OVERLOAD:
+        detail = f"'{error}': call arguments did not match a supported operator, function or macro signature for rule: "
+        detail += said
+    else:
+        detail = f"{error} evaluating rule: {said}"
+    errors.invalid(path or NOWHERE, kind, detail)
+    if error == words.OUT_OF_BUDGET:
+        raise _OutOfBudget
 
 
 def types_of(rule: Object, kind: str = "dyn") -> dict[str, str]:
@@ -100,22 +151,16 @@ def types_of(rule: Object, kind: str = "dyn") -> dict[str, str]:
     return {"self": kind, "oldSelf": f"optional_type<{kind}>" if rule.get("optionalOldSelf") else kind}
 
 
-def _display(value: Any) -> Any:
-    """What an error shows of a value: nothing of structures."""
-    return OMITTED if isinstance(value, (dict, list)) else value
-
-
-def _message(rule: Object, variables: dict[str, Any]) -> tuple[bool, str]:
-    """(whether messageExpression made it, the text)."""
+def _message(rule: Object, variables: Bound) -> str:
     source = rule.get("messageExpression")
     if source:
         try:
             text = compiled(source, types_of(rule)).evaluate(variables)
         except ExpressionError:
             text = ""
-        if isinstance(text, str) and text.strip() and "\n" not in text:
-            return True, text.strip()
-    return False, str(rule.get("message") or f"failed rule: {rule['rule'].strip()}")
+        if isinstance(text, str) and text.strip() and "\n" not in text and len(text.encode()) <= MAX_MESSAGE:
+            return text.strip()
+    return str(rule.get("message") or f"failed rule: {rule['rule']}").strip()
 
 
 # Values.

@@ -6,20 +6,17 @@ Messages are upstream's. Source: API reference, JSONSchemaProps v1 apiextensions
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from kybern.api import regex
 from kybern.api.apiextensions import formats
+from kybern.api.apiextensions.rules import NOWHERE
 from kybern.api.apiextensions.structural import EMBEDDED, INT_OR_STRING
 from kybern.api.field import Errors, FieldError
 from kybern.api.types import Object
-
-NOWHERE = "<nil>"
-"""The path upstream prints for an error that belongs to no field."""
 
 _KINDS: dict[type, str] = {str: "string", bool: "boolean", list: "array", dict: "object", type(None): "null"}
 
@@ -31,6 +28,11 @@ def check(schema: Object, obj: Object, errors: Errors) -> None:
     required = [key for key in schema.get("required") or [] if key not in head]
     properties = {key: part for key, part in (schema.get("properties") or {}).items() if key not in head}
     _check({**schema, "required": required, "properties": properties}, bare, "", errors)
+
+
+def check_value(schema: Object, value: Any, path: str, errors: Errors) -> None:
+    """Complain of all in a value that breaks its schema."""
+    _check(schema, value, path, errors)
 
 
 def check_lists(schema: Object, value: Any, path: str, errors: Errors) -> None:
@@ -115,17 +117,11 @@ def _check_string(schema: Object, value: str, path: str, errors: Errors) -> None
         errors.too_long(path, longest)
     if shortest is not None and len(value) < shortest:
         errors.invalid(path, value, f"{path} in body should be at least {shortest} chars long")
-    if pattern and not _compiled(pattern).search(value):
+    if pattern and not regex.compiled(pattern).search(value):
         errors.invalid(path, value, f"{path} in body should match '{pattern}'")
     name = schema.get("format")
     if name and not formats.fits(name, value):
         errors.type_invalid(path, value, f"{path} in body must be of type {name}: {orjson.dumps(value).decode()}")
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    # A dollar is the very end in the dialect of schemas; in Python's it is before a last newline too.
-    return re.compile(re.sub(r"(?<!\\)\$(?=$|\||\))", r"\\Z", pattern), re.ASCII)
 
 
 def _check_number(schema: Object, value: float, path: str, errors: Errors) -> None:

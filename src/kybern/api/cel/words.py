@@ -16,7 +16,8 @@ _UNDECLARED = re.compile(
     r"<input>:(\d+):(\d+): undeclared reference to '(\w+)((?:\.\w+)*)\.\w+'( \(in container ''\)\n \| .*\n \| )\.*\^"
 )
 _MESSAGE = re.compile(r"\bschema\.T\d+\b")
-_COST = "operation cancelled: actual cost limit exceeded"
+OUT_OF_BUDGET = "operation cancelled: actual cost limit exceeded"
+NO_OVERLOAD = "no such overload"
 
 NO_ATTRIBUTE = "no such attribute(s): "
 """How the failure begins that a name has no value; the name follows."""
@@ -24,12 +25,12 @@ _FAILURES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r'^Key not found in map : "?(.*?)"?$'), r"no such key: \1"),
     (re.compile(r"^Index error: index=(-?\d+) size=\d+$"), r"index out of bounds: \1"),
     (re.compile(r"^divide by zero$"), "division by zero"),
-    (re.compile(r"^(No matching overloads found|Applying SELECT|Invalid container|Index err).*$"), "no such overload"),
+    (re.compile(r"^(No matching overloads found|Applying SELECT|Invalid container|Index err).*$"), NO_OVERLOAD),
     (re.compile(r'^No value with name "(.*)" found in Activation$'), rf"{NO_ATTRIBUTE}\1"),
     (re.compile(r"^cannot convert string to (\w+)$"), r"type conversion error from 'string' to '\1'"),
     (re.compile(r"^String to (Timestamp|Duration) conversion failed$"),
      lambda m: f"type conversion error from 'string' to 'google.protobuf.{m[1]}'"),
-    (re.compile(r"^.*Iteration budget exceeded.*$"), _COST),
+    (re.compile(r"^.*Iteration budget exceeded.*$"), OUT_OF_BUDGET),
 )  # fmt: skip
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
+from typing import Any
 
 from kybern.api.cel.declared import method
+from kybern.api.regex import compiled
 
 
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> Any:
     try:
-        return re.compile(pattern)
-    except re.error as error:
+        return compiled(pattern)
+    except ValueError as error:
         raise ValueError(f"Illegal regex: {error}") from None
 
 
