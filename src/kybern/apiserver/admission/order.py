@@ -78,8 +78,8 @@ ORDER: tuple[type[Plugin], ...] = (
     ClusterTrustBundleAttest,
     CertificateSubjectRestriction,
     DefaultIngressClass,
-    PodTopologyLabels,
     DenyServiceExternalIPs,
+    PodTopologyLabels,
     MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
@@ -116,12 +116,17 @@ ALWAYS_ON = frozenset({RoleEscalation.name, DeviceAdminAccess.name, CustomResour
 
 
 def chain(app: App, enable: Collection[str] = (), disable: Collection[str] = ()) -> AdmissionChain:
-    """The chain of --enable-admission-plugins and --disable-admission-plugins. Raises OperatorError (unknown name)."""
+    """The chain of --enable-admission-plugins and --disable-admission-plugins. Raises OperatorError for unknown names
+    and those in both."""
     known = {plugin.name for plugin in ORDER} - ALWAYS_ON
     unknown = (set(enable) | set(disable)) - known
     if unknown:
         raise OperatorError(
             f"unknown admission plugin {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
+        )
+    if both := set(enable) & set(disable):
+        raise OperatorError(
+            f"{', '.join(sorted(both))}: in --enable-admission-plugins and --disable-admission-plugins; choose one"
         )
     off = (set(disable) | OFF_BY_DEFAULT) - set(enable)
     made = AdmissionChain([plugin(app) for plugin in ORDER if plugin.name not in off])
