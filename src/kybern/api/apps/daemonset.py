@@ -5,6 +5,7 @@ from __future__ import annotations
 from kybern.api import selectors, validation
 from kybern.api.apps.workload import check_collisions, check_template, default_workload
 from kybern.api.cells import CONTAINERS, at, labels, number, selector
+from kybern.api.core import pod_warnings
 from kybern.api.field import Errors
 from kybern.api.meta import same
 from kybern.api.resource import AGE, Column, Preparation, Resource
@@ -48,6 +49,7 @@ class DaemonSet(Resource):
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = dict.fromkeys(_COUNTS[:4], 0)
         _set_generation(obj, max(1, template_generation(obj) or 0))
+        pod_warnings.tell(prep, obj)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
         if prep.subresource == "status":
@@ -55,6 +57,7 @@ class DaemonSet(Resource):
         count = template_generation(old) or 0
         changed = not same(at(obj, "spec", "template"), at(old, "spec", "template"))
         _set_generation(obj, count + 1 if changed else count)
+        pod_warnings.tell(prep, obj, old)
 
     def validate(self, obj: Object, errors: Errors) -> None:
         spec = obj["spec"]

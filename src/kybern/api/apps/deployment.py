@@ -11,6 +11,7 @@ from kybern.api.apps.workload import (
     default_workload,
 )
 from kybern.api.cells import CONTAINERS, at, number, selector
+from kybern.api.core import pod_warnings
 from kybern.api.field import Errors
 from kybern.api.meta import same
 from kybern.api.resource import AGE, Column, Preparation, Resource, Scale
@@ -74,6 +75,10 @@ class Deployment(Resource):
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {}
         prep.warnings += validation.pod_name_warnings(obj)
+        pod_warnings.tell(prep, obj)
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        pod_warnings.tell(prep, obj, old)
 
 
 def _check_strategy(strategy: Object, errors: Errors) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kybern.api import validation
 from kybern.api.apps.workload import check_selector, check_status_counts, check_template, default_workload
 from kybern.api.cells import CONTAINERS, at, number, selector
+from kybern.api.core import pod_warnings
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource, Scale
 from kybern.api.types import Object
@@ -37,6 +38,10 @@ class ReplicaSet(Resource):
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {"replicas": 0}
         prep.warnings += validation.pod_name_warnings(obj)
+        pod_warnings.tell(prep, obj)
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        pod_warnings.tell(prep, obj, old)
 
     def validate(self, obj: Object, errors: Errors) -> None:
         spec = obj["spec"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from kybern.api import names, validation
 from kybern.api.apps.workload import check_collisions, check_selector, check_template, default_workload
 from kybern.api.cells import CONTAINERS, at
+from kybern.api.core import pod_warnings
 from kybern.api.core.claim_validation import default_claim_spec, validate_claim_spec
 from kybern.api.field import Errors
 from kybern.api.meta import same
@@ -66,9 +67,11 @@ class StatefulSet(Resource):
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {"replicas": 0, "availableReplicas": 0}
+        pod_warnings.tell(prep, obj)
         _warn(obj, prep)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        pod_warnings.tell(prep, obj, old)
         if prep.subresource != "status":
             _warn(obj, prep)
 
@@ -109,6 +112,9 @@ class StatefulSet(Resource):
 
 
 def _warn(obj: Object, prep: Preparation) -> None:
+    for index, claim in enumerate(at(obj, "spec", "volumeClaimTemplates") or ()):
+        path = f"spec.volumeClaimTemplates[{index}]"
+        prep.warnings += pod_warnings.claim_warnings(claim.get("spec") or {}, path)
     if (at(obj, "spec", "revisionHistoryLimit") or 0) < 0:
         prep.warnings.append(
             "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"

@@ -9,6 +9,7 @@ from kybern.api.batch import schedule
 from kybern.api.batch.job import default_failure_policy
 from kybern.api.batch.job_validation import validate_job_spec
 from kybern.api.cells import at, container_columns, selector, text
+from kybern.api.core import pod_warnings
 from kybern.api.core.podspec import default_pod_template
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
@@ -31,6 +32,9 @@ def _suspend(obj: Object) -> str:
 def _last(obj: Object) -> str:
     stamp = at(obj, "status", "lastScheduleTime")
     return durations.since(stamp) if stamp else "<none>"
+
+
+_TEMPLATE = ("spec", "jobTemplate", "spec", "template")
 
 
 class CronJob(Resource):
@@ -65,8 +69,10 @@ class CronJob(Resource):
         obj["status"] = {}
         prep.warnings += validation.pod_name_warnings(obj)
         self._warn(obj, prep)
+        pod_warnings.tell(prep, obj, path=_TEMPLATE)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        pod_warnings.tell(prep, obj, old, path=_TEMPLATE)
         if prep.subresource != "status":
             self._warn(obj, prep)
 

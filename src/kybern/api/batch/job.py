@@ -17,6 +17,7 @@ from kybern.api.batch.job_validation import (
     validate_job_update,
 )
 from kybern.api.cells import CONTAINERS, at, selector
+from kybern.api.core import pod_warnings
 from kybern.api.core.podspec import default_pod_template
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
@@ -92,6 +93,9 @@ class Job(Resource):
             "podReplacementPolicy", "TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed"
         )
 
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        pod_warnings.tell(prep, obj, old)
+
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {}
         spec, meta = obj["spec"], obj["metadata"]
@@ -103,6 +107,7 @@ class Job(Resource):
             wanted["matchLabels"] = {LABELS.uid: meta["uid"], **(wanted.get("matchLabels") or {})}
             meta["labels"] = meta.get("labels") or dict(template["labels"])
         prep.warnings += validation.pod_name_warnings(obj)
+        pod_warnings.tell(prep, obj)
         if (
             spec.get("completionMode") == "Indexed"
             and (spec.get("completions") or 0) > _MANY

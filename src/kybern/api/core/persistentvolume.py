@@ -6,6 +6,7 @@ import copy
 
 from kybern.api import meta, validation
 from kybern.api.cells import access_modes, at, text
+from kybern.api.core.node_labels import term_warnings
 from kybern.api.core.persistentvolume_validation import SOURCES, validate_volume_spec
 from kybern.api.core.podspec_defaults import default_legacy_volume
 from kybern.api.field import Errors
@@ -143,10 +144,4 @@ def _warn(obj: Object, prep: Preparation) -> None:
         )
     prep.warnings += [f"spec.{name}: {said}" for name, said in _GONE.items() if spec.get(name) is not None]
     for i, term in enumerate(at(spec, "nodeAffinity", "required", "nodeSelectorTerms") or ()):
-        for j, expression in enumerate(term.get("matchExpressions") or ()):
-            instead = _LABELS.get(expression.get("key", ""))
-            if instead:
-                path = f"spec.nodeAffinity.required.nodeSelectorTerms[{i}].matchExpressions[{j}].key"
-                since = "v1.14" if instead in ("kubernetes.io/arch", "kubernetes.io/os") else "v1.17"
-                said = f'{expression["key"]} is deprecated since {since}; use "{instead}" instead'
-                prep.warnings.append(f"{path}: {said}")
+        prep.warnings += term_warnings(term, f"spec.nodeAffinity.required.nodeSelectorTerms[{i}]")

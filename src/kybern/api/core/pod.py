@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from kybern.api.cells import at
 from kybern.api.core import pod_update_validation as updates
+from kybern.api.core import pod_warnings
 from kybern.api.core.pod_columns import COLUMNS
 from kybern.api.core.podspec import default_pod, validate_pod_spec
 from kybern.api.core.qos import qos_class
@@ -65,6 +66,7 @@ class Pod(Resource):
         if obj["spec"].get("schedulingGates"):
             status["conditions"] = [_gated()]
         obj["status"] = status
+        prep.warnings += pod_warnings.of_pod(obj)
         _match_label_keys(obj)
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from kybern.api.cells import at, container_columns, labels
+from kybern.api.core import pod_warnings
 from kybern.api.core.podspec import default_pod_template, validate_pod_template
 from kybern.api.field import Errors
-from kybern.api.resource import Column, Resource
+from kybern.api.resource import Column, Preparation, Resource
 from kybern.api.types import Object
 
 _CONTAINERS, _IMAGES = container_columns("template")
@@ -21,6 +22,12 @@ class PodTemplate(Resource):
 
     def default(self, obj: Object) -> None:
         default_pod_template(obj.setdefault("template", {}))
+
+    def prepare_create(self, obj: Object, prep: Preparation) -> None:
+        pod_warnings.tell(prep, obj, path=("template",))
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        pod_warnings.tell(prep, obj, old, path=("template",))
 
     def validate(self, obj: Object, errors: Errors) -> None:
         validate_pod_template(obj.get("template") or {}, "template", errors)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from kybern.api import meta, names, validation
 from kybern.api.cells import text
+from kybern.api.core.node_labels import DEPRECATED
 from kybern.api.core.resources_validation import validate_overhead
 from kybern.api.core.scheduling_validation import validate_tolerations
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Resource
+from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
 
 
@@ -16,6 +17,14 @@ class RuntimeClass(Resource):
     namespaced = False
     has_generation = False
     columns = (Column("Handler", "string", text("handler")), AGE)
+
+    def prepare_create(self, obj: Object, prep: Preparation) -> None:
+        for label in (obj.get("scheduling") or {}).get("nodeSelector") or ():
+            if label in DEPRECATED:
+                prep.warnings.append(f"scheduling.nodeSelector: {DEPRECATED[label]}")
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        self.prepare_create(obj, prep)
 
     def validate(self, obj: Object, errors: Errors) -> None:
         handler, scheduling = obj.get("handler") or "", obj.get("scheduling") or {}
