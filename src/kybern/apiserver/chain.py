@@ -153,18 +153,20 @@ def _internal(what: str) -> InternalError:
 
 async def authenticate(app: App, request: Request) -> UserInfo:
     """Who asks. A credential that one authenticator refuses may be another's. Raises Unauthorized."""
-    began, refused = monotonic(), False
+    began, refused = monotonic(), ""
     for authenticator in app.authenticators:
         try:
             user = await authenticator.authenticate(request)
-        except Unauthorized:
-            refused = True
+        except Unauthorized as error:
+            refused = getattr(error, "why", "the certificate is not accepted")
             continue
         if user is not None:
             break
     else:
         # Who shows a credential that is no good is not taken for anonymous.
         if refused or not app.lets_anonymous_in(request):
+            if refused:
+                log.info("%s %s can't be authenticated: %s", request.method, request.path, refused)
             _authenticated("error" if refused else "failure", began)
             raise Unauthorized()
         user = ANONYMOUS

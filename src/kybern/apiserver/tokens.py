@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -51,6 +51,14 @@ class KeySet:
         return sorted({_algorithm(key) for key in self._keys.values()})
 
 
+class Issued(NamedTuple):
+    """A token, the end to show in epoch seconds, and the token's id."""
+
+    token: str
+    end: float
+    identity: str
+
+
 @dataclass(frozen=True, slots=True)
 class TokenIssuer:
     """Signs tokens. `audiences` are those of a token whose request names none."""
@@ -65,11 +73,9 @@ class TokenIssuer:
 
     def issue(
         self, namespace: str, account: Object, audiences: Sequence[str], seconds: int, bound: Mapping[str, Object]
-    ) -> tuple[str, float]:
-        """(token, the expiry to show in epoch seconds). `bound`: "pod", "secret", "node" -> {name, uid}."""
+    ) -> Issued:
+        """`bound`: "pod", "secret", "node" -> {name, uid}. `seconds` are not more than `max_seconds`."""
         now = int(clock.time())
-        if self.max_seconds:
-            seconds = min(seconds, self.max_seconds)
         private: Object = {
             "namespace": namespace,
             "serviceaccount": {"name": account["metadata"]["name"], "uid": account["metadata"]["uid"]},
@@ -84,14 +90,14 @@ class TokenIssuer:
             "exp": now + valid,
             "iat": now,
             "iss": self.issuer,
-            "jti": new_uid(),
+            "jti": (identity := new_uid()),
             "kubernetes.io": private,
             "nbf": now,
             "sub": f"system:serviceaccount:{namespace}:{account['metadata']['name']}",
         }
         public = self.key.public_key()
         token = jwt.encode(claims, self.key, algorithm=_algorithm(public), headers={"kid": key_id(public)})
-        return token, float(now + seconds)
+        return Issued(token, float(now + seconds), identity)
 
 
 def key_id(key: PublicKey) -> str:

@@ -328,16 +328,21 @@ async def test_tokens_of_service_accounts(api: Api) -> None:
     assert claims(bound["status"]["token"])["kubernetes.io"]["pod"] == {"name": "p", "uid": pod["metadata"]["uid"]}
     said = await api.why(422, "POST", place, {"spec": {"expirationSeconds": 10}})
     assert said == (
-        'TokenRequest.authentication.k8s.io "default" is invalid: spec.expirationSeconds: Invalid value: 10: '
+        'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 10: '
         "may not specify a duration less than 10 minutes"
     )
     said = await api.why(409, "POST", place, {"spec": {"boundObjectRef": {**ref, "uid": "other"}}})
     assert said == (
-        'Operation cannot be fulfilled on pods "p": the UID in the bound object reference (other) does not match the '
+        'Operation cannot be fulfilled on Pod "p": the UID in the bound object reference (other) does not match the '
         "UID in record. The object might have been deleted and then recreated"
     )
     said = await api.why(404, "POST", place.replace("default", "none"), {"spec": {}})
     assert said == 'serviceaccounts "none" not found'
+    said = await api.why(422, "POST", place, {"metadata": {"name": "other"}, "spec": {}})
+    assert said == (
+        'TokenRequest.authentication.k8s.io "default" is invalid: metadata.name: Invalid value: "other": must match '
+        "the service account name if specified"
+    )
 
 
 async def test_ephemeral_containers_are_only_added(api: Api) -> None:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kybern.api.errors import Unauthorized
+from kybern.apiserver.authn.base import BadToken
 from kybern.apiserver.authn.bearer import Bearer
 from kybern.apiserver.authn.serviceaccount import ServiceAccountTokens
 from kybern.apiserver.authn.tokenfile import TokenFile, read_token_file
@@ -159,11 +160,42 @@ async def test_token_of_another_key_or_issuer() -> None:
 
 async def test_projected_tokens_live_longer_than_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts = Accounts()
-    token, shown = accounts.issuer.issue("ci", accounts.account, (), 3607, {"pod": {"name": "web", "uid": "uid-web"}})
+    pod = {"pod": {"name": "web", "uid": "uid-web"}}
+    token, shown, _ = accounts.issuer.issue("ci", accounts.account, (), 3607, pod)
     assert shown <= clock.time() + 3607
     later = clock.time() + 4000
     monkeypatch.setattr(clock, "now_fn", lambda: later)
-    assert await accounts.verifier.user(token)
+    known = await accounts.verifier.user(token)
+    assert known is not None
+    said = known.annotations["authentication.k8s.io/stale-token"]
+    assert said.startswith("subject: system:serviceaccount:ci:robot, seconds after warning threshold: ")
+
+
+async def test_tokens_of_older_keys_stay_good() -> None:
+    accounts = Accounts()
+    old = ec.generate_private_key(ec.SECP256R1())
+    keys = KeySet([KEY.public_key(), old.public_key()])
+    verifier = ServiceAccountTokens(keys, ["https://here"], ["https://here"], dict(accounts.listers))
+    for key in (KEY, old):
+        issuer = TokenIssuer(key, "https://here", ("https://here",))
+        assert await verifier.user(issuer.issue("ci", accounts.account, (), 600, {}).token)
+    assert {key["kid"] for key in keys.jwks()["keys"]} == {key_id(KEY.public_key()), key_id(old.public_key())}
+
+
+async def test_a_token_bound_to_a_node_ends_with_it_and_one_of_a_pod_does_not() -> None:
+    accounts = Accounts()
+    node = {"node": {"name": "n1", "uid": "uid-n1"}}
+    of_node = accounts.issuer.issue("ci", accounts.account, (), 600, node).token
+    both = {**node, "pod": {"name": "web", "uid": "uid-web"}}
+    of_pod = accounts.issuer.issue("ci", accounts.account, (), 600, both).token
+    with pytest.raises(BadToken, match="Unauthorized") as refused:
+        await accounts.verifier.user(of_node)
+    assert refused.value.why == "service account token has been invalidated"
+    known = await accounts.verifier.user(of_pod)
+    assert known is not None and known.user.extra["authentication.kubernetes.io/node-name"] == ("n1",)
+    accounts.listers["nodes"].put(named("n1"))
+    known = await accounts.verifier.user(of_node)
+    assert known is not None and known.user.extra["authentication.kubernetes.io/node-uid"] == ("uid-n1",)
 
 
 def test_openid_documents() -> None:

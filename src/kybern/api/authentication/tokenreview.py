@@ -5,10 +5,7 @@ Source: API reference, TokenReview v1 authentication.k8s.io.
 
 from __future__ import annotations
 
-from kybern.api.cells import at
-from kybern.api.field import Errors
 from kybern.api.resource import Resource
-from kybern.api.types import Object
 
 
 class TokenReview(Resource):
@@ -16,7 +13,3 @@ class TokenReview(Resource):
     namespaced = False
     verbs = ("create",)
     has_generation = False
-
-    def validate(self, obj: Object, errors: Errors) -> None:
-        if not at(obj, "spec", "token"):
-            errors.required("spec.token")

@@ -46,10 +46,10 @@ class FrontProxy:
         self._certificates = Certificates()
 
     async def authenticate(self, request: Request) -> UserInfo | None:
-        if request.peer_certificate is None:
+        if request.peer_certificate is None or not self._authorities.vouch_for(request.peer_chain):
             return None
         certificate = self._certificates.read(request.peer_certificate)
-        if not self._authorities.vouch_for(request.peer_chain) or not certificate.usable():
+        if not certificate.usable():
             raise Unauthorized
         if self._names and certificate.common_name not in self._names:
             raise Unauthorized

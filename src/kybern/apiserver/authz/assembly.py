@@ -88,7 +88,13 @@ class Authorization:
 
     def _made(self, entries: Sequence[config.Entry]) -> list[Authorizer]:
         flag = config.FLAG if self._options.config_file else "--authorization-webhook-config-file"
-        return [Masters(), *(self._authorizer(entry, flag) for entry in entries)]
+        made: list[Authorizer] = [Masters()]
+        for entry in entries:
+            authorizer = self._authorizer(entry, flag)
+            if entry.webhook is None:
+                setattr(authorizer, "label", (entry.type, entry.name))
+            made.append(authorizer)
+        return made
 
     def _authorizer(self, entry: config.Entry, flag: str) -> Authorizer:
         if entry.webhook is not None:

@@ -46,6 +46,8 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
 
 
 async def _token(app: App, request: Request, spec: Object) -> Object:
+    if not spec.get("token"):
+        raise BadRequest("token is required for TokenReview in authentication")
     try:
         found = await app.services["token_authenticator"].user(spec["token"], tuple(spec.get("audiences") or ()))
     except BadToken as error:

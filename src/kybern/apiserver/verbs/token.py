@@ -16,6 +16,7 @@ from kybern.apiserver.request import Request, Response, json_response
 from kybern.apiserver.review_body import read
 from kybern.process.clock import clock, format_time
 
+_ISSUED = "authentication.kubernetes.io/issued-credential-id"
 _API_VERSION = f"{tokenrequest.GROUP}/{tokenrequest.VERSION}"
 
 
@@ -27,33 +28,42 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     account = await app.registry.get(resource, info.namespace, info.name)
     asked = read(request, _API_VERSION, tokenrequest.KIND)
     _check_metadata(asked["metadata"], info.namespace, info.name)
+    issuer = app.services["tokens"]
     tokenrequest.default(asked)
     attributes = Attributes(
         CREATE, resource, info.namespace, info.name, request.user, asked, None, "token", warnings=request.warnings,
         request=request,
     )  # fmt: skip
     await app.admission.admit(attributes)
+    asked["spec"]["audiences"] = list(asked["spec"].get("audiences") or issuer.audiences)
     errors = Errors()
     tokenrequest.validate(asked, errors)
     if errors:
-        raise Invalid.of(tokenrequest.KIND, tokenrequest.GROUP, info.name, errors)
+        raise Invalid.of(tokenrequest.KIND, tokenrequest.GROUP, "", errors)
     await app.admission.validate(attributes)
     spec = asked["spec"]
-    issuer = app.services["tokens"]
-    spec["audiences"] = list(spec.get("audiences") or issuer.audiences)
     bound = await _bound(app, account, spec.get("boundObjectRef"))
     seconds = spec["expirationSeconds"]
-    token, expiry = issuer.issue(info.namespace, account, spec["audiences"], seconds, bound)
+    if 0 < issuer.max_seconds < seconds:
+        said = f"requested expiration of {seconds} seconds shortened to {issuer.max_seconds} seconds"
+        request.warnings.append(said)
+        seconds = spec["expirationSeconds"] = issuer.max_seconds
+    issued = issuer.issue(info.namespace, account, spec["audiences"], seconds, bound)
+    if request.trail is not None:
+        request.trail.annotate(_ISSUED, f"JTI={issued.identity}")
     asked["metadata"] = {"name": info.name, "namespace": info.namespace, "creationTimestamp": clock.stamp()}
-    asked["status"] = {"token": token, "expirationTimestamp": format_time(expiry)}
+    asked["status"] = {"token": issued.token, "expirationTimestamp": format_time(issued.end)}
     return json_response(asked, 201)
 
 
 def _check_metadata(meta: Object, namespace: str, name: str) -> None:
+    errors = Errors()
     if meta.get("name") and meta["name"] != name:
-        raise BadRequest(f"the name in the TokenRequest ({meta['name']}) does not match the URL ({name})")
+        errors.invalid("metadata.name", meta["name"], "must match the service account name if specified")
     if meta.get("namespace") and meta["namespace"] != namespace:
-        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        errors.invalid("metadata.namespace", meta["namespace"], "must match the service account namespace if specified")
+    if errors:
+        raise Invalid.of(tokenrequest.KIND, tokenrequest.GROUP, name, errors)
 
 
 async def _bound(app: App, account: Object, ref: Object | None) -> dict[str, Object]:
@@ -65,7 +75,7 @@ async def _bound(app: App, account: Object, ref: Object | None) -> dict[str, Obj
     obj = await _get(app, f"{kind.lower()}s", namespace, name)
     if ref.get("uid") and ref["uid"] != obj["metadata"]["uid"]:
         raise Conflict.of(
-            f"{kind.lower()}s", "", name,
+            kind, "", name,
             f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. "
             "The object might have been deleted and then recreated",
         )  # fmt: skip
