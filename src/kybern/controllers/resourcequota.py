@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from kybern.api import quantity
@@ -20,10 +20,13 @@ from kybern.client.informer import Informer
 from kybern.controllers.controller import Context, Controller, Failure, periodically
 from kybern.controllers.discovery import Served, served
 from kybern.controllers.garbagecollector import slim
+from kybern.process.clock import monotonic
 
 _LOOK_AGAIN = 30.0
 """Seconds until a kind that the server doesn't have is looked for again."""
 _SYNC_SECONDS = 30.0
+_SETTLE, _PATIENCE = 0.1, 10
+"""Seconds in which what was just charged comes to be seen, and how often that is waited for in a busy namespace."""
 _NAMESPACE = "namespace"
 
 
@@ -40,6 +43,9 @@ class ResourceQuotaController(Controller):
         self._resource = self.client.resource("v1", "resourcequotas")
         self._served: dict[tuple[str, str], Served] = {}
         self._feeding: dict[tuple[str, str], Informer] = {}
+        self._charged: dict[str, float] = {}
+        """When more was last charged to a quota."""
+        self._waited: Counter[str] = Counter()
 
     def background(self) -> Iterable[Coroutine[Any, Any, None]]:
         return [periodically(self.options.resource_quota_sync_period, self._resync, self.name)]
@@ -52,9 +58,15 @@ class ResourceQuotaController(Controller):
             self.queue.add(key)
 
     def _quota_changed(self, old: Object | None, new: Object | None) -> None:
+        key = key_of(new or old or {})
+        if new is None:
+            self._charged.pop(key, None)
+            self._waited.pop(key, None)
         # Status changes with every charge; only a change of what is wanted is news.
-        if new is not None and (old is None or old["spec"] != new["spec"]):
-            self.queue.add(key_of(new))
+        elif old is None or old["spec"] != new["spec"]:
+            self.queue.add(key)
+        elif lower(_used(old), _used(new)):
+            self._charged[key] = monotonic()
 
     # Watching what is counted.
 
@@ -121,10 +133,30 @@ class ResourceQuotaController(Controller):
                 unknown = True
                 continue
             used |= total(one, quota, one.matching(hard), informer.by_index(_NAMESPACE, quota["metadata"]["namespace"]))
+        if lower(used, only(_used(quota), hard)) and self._unsettled(key):
+            return _SETTLE
         changed = status.get("hard") is None or status.get("used") is None
         if changed or not equal(status["hard"], hard) or not equal(status["used"], used):
             await self._resource.update_status({**quota, "status": {"hard": hard, "used": used}})
         return _LOOK_AGAIN if unknown else None
+
+    def _unsettled(self, key: str) -> bool:
+        """Whether what was charged may not be seen yet: giving it back then would let the namespace overshoot."""
+        recent = monotonic() - self._charged.get(key, 0.0) < _SETTLE
+        if not recent or self._waited[key] >= _PATIENCE:
+            del self._waited[key]
+            return False
+        self._waited[key] += 1
+        return True
+
+
+def _used(quota: Object) -> Mapping[str, str]:
+    return (quota.get("status") or {}).get("used") or {}
+
+
+def lower(amounts: Mapping[str, str], than: Mapping[str, str]) -> bool:
+    """Whether there is less of anything."""
+    return any(quantity.compare(amounts.get(name, "0"), value) < 0 for name, value in than.items())
 
 
 def total(one: Evaluator, quota: Object, names: list[str], objects: Iterable[Object]) -> dict[str, str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+from kybern.apiserver import audit_policy
+from kybern.apiserver.audit import Audit
+from kybern.apiserver.audit_log import AuditLog
+from kybern.apiserver.audit_outputs import LogOutput
 from kybern.apiserver.gates import GateOptions
 from tests.integration.apiserver.inprocess import ADMIN, MERGE, Api, serving
 
@@ -136,3 +141,23 @@ plugins: [{name: PodSecurity, path: podsecurity.yaml}]
     refused = 'operation="CREATE",rejected="true",type="validate"'
     assert f"apiserver_admission_step_admission_duration_seconds_count{{{refused}}} 1.0" in page
     assert 'pod_security_evaluations_total{decision="deny",mode="enforce",policy_level="baseline"' in page
+
+
+async def test_what_is_audited(api: Api, tmp_path: Path) -> None:
+    path = await namespace(api, enforce="baseline", audit="restricted", audit_version="v1.22")
+    plain = await namespace(api)
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}')
+    log = AuditLog(str(tmp_path / "log"))
+    api.app.audit = Audit(audit_policy.load(rules), LogOutput(log))
+    await api.ok("POST", f"{path}/pods", pod())
+    await api.refused(403, "POST", f"{path}/pods", pod("q", hostIPC=True))
+    await api.ok("POST", f"{plain}/pods", pod())
+    api.app.audit = None
+    log.close()
+    events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    good, bad, privileged = [one["annotations"] for one in events if one["stage"] == "ResponseComplete"]
+    assert good[f"{LABEL}enforce-policy"] == bad[f"{LABEL}enforce-policy"] == "baseline:latest"
+    assert good[f"{LABEL}audit-violations"] == f'would violate PodSecurity "restricted:v1.22": {FINDINGS}'
+    assert bad[f"{LABEL}audit-violations"].startswith('would violate PodSecurity "restricted:v1.22": host namespaces')
+    assert privileged[f"{LABEL}enforce-policy"] == "privileged:latest"

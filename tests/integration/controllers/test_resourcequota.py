@@ -3,6 +3,7 @@
 import pytest
 
 from kybern.api.errors import Forbidden
+from kybern.controllers import resourcequota
 from kybern.testing.cluster import InProcessCluster
 from tests.integration.controllers.test_garbage import CRD
 
@@ -70,3 +71,25 @@ async def test_custom_kinds_are_counted(cluster):
         await widget("c")
     await cluster.resource("example.com/v1", "widgets").delete("a", "default")
     await used(cluster, {"count/widgets.example.com": "1"})
+
+
+async def test_what_was_just_charged_is_not_given_back_at_once(cluster, monkeypatch):
+    quotas, pods = cluster.resource("v1", "resourcequotas"), cluster.resource("v1", "pods")
+    await make(cluster, {"pods": "9"})
+    await used(cluster, {"pods": "0"})
+    [controller] = [one for one in cluster.manager.controllers if one.name == "resourcequota-controller"]
+    monkeypatch.setattr(resourcequota, "_SETTLE", 3600)
+    await cluster.create(pod("a"))
+    # Somebody else's pod is charged and on its way.
+    found = await quotas.get("q", "default")
+    await quotas.update_status({**found, "status": {**found["status"], "used": {"pods": "2"}}})
+    await pods.delete("a", "default", grace_period_seconds=0)
+
+    async def looked():
+        return controller._waited["default/q"]
+
+    await cluster.until(looked)
+    assert (await quotas.get("q", "default"))["status"]["used"] == {"pods": "2"}
+    monkeypatch.setattr(resourcequota, "_SETTLE", 0)
+    controller.queue.add("default/q")
+    await used(cluster, {"pods": "0"})
