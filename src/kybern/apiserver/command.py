@@ -78,6 +78,7 @@ async def serve(args: argparse.Namespace) -> None:
             stack.push_async_callback(asyncio.to_thread, traced.close)
             app.tracing = RequestTracing(app, traced)
         server = Server(app)
+        app.checks["shutdown"] = lambda: "the process is shutting down" if server.closing else ""
         if args.requestheader_client_ca_file is not None:
             server.chain_of = verified_chain
         await _listen(server, args, context)

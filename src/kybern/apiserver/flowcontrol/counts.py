@@ -32,6 +32,33 @@ class Counts:
         self.seats = Tally(SEATS_BOUNDS)
         self.watchers = Tally(WATCH_BOUNDS)
 
+    # Of most requests is the same to be said: one seat, nobody before them, no wait.
+
+    def took(self, seats: int) -> None:
+        """Note the seats of a request."""
+        tally = self.seats
+        if seats == 1:
+            tally.numbers[0] += 1
+            tally.total += 1
+        else:
+            tally.observe(seats)
+
+    def joined(self, length: int) -> None:
+        """Note the length of the queue that a request joined, with it."""
+        tally = self.length
+        if length == 1:
+            tally.numbers[1] += 1
+            tally.total += 1
+        else:
+            tally.observe(length)
+
+    def started(self, waited: float) -> None:
+        """Note that a request was served after so many seconds."""
+        if waited:
+            self.waited.observe(waited)
+        else:
+            self.waited.numbers[0] += 1
+
     def reject(self, reason: str, waited: float = 0.0) -> None:
         """Note a request that wasn't served: queue-full, concurrency-limit, time-out or cancelled."""
         self.rejected[reason] = self.rejected.get(reason, 0) + 1

@@ -132,7 +132,7 @@ class Level:
         self.advance(now)
         ticket = Ticket(flow, work, request, now, self.r)
         counts = flow.counts
-        counts.seats.observe(ticket.seats)
+        counts.took(ticket.seats)
         if self.exempt or not self.wanted_queues:
             if not self.exempt and not self._fits(ticket.seats):
                 counts.reject(NO_SEAT)
@@ -146,7 +146,7 @@ class Level:
         if queue.idle:
             queue.next_r = self.r
             self._active += 1
-        counts.length.observe(len(queue.waiting) + 1)
+        counts.joined(len(queue.waiting) + 1)
         if not self.waiting and self.seats_in_use < self.limit and self._fits(ticket.seats):
             # Nobody else is waiting: what follows is enqueueing and dispatching in one.
             queue.next_r = max(queue.next_r, self.r)
@@ -238,7 +238,7 @@ class Level:
         counts.executing += 1
         counts.seats_executing += seats
         counts.dispatched += 1
-        counts.waited.observe(ticket.started - ticket.arrived)
+        counts.started(ticket.started - ticket.arrived)
 
     def _dispatch(self, ticket: Ticket, queue: Queue) -> None:
         ticket.queue = queue

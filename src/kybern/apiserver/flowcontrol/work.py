@@ -7,7 +7,7 @@ Source: KEP-1040, "Width of requests"; Kubernetes documentation, "Seats occupied
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from kybern.apiserver.request import Request
 
@@ -26,21 +26,16 @@ EVENT_SECONDS = 0.005
 _SAMPLES = 3
 
 
-class Work(NamedTuple):
-    """`seats` are taken from start to end, `seconds` longer than the answer takes if anybody has to be told."""
+class Work:
+    """`seats` are taken from start to end, and `seconds` longer than the answer takes if anybody has to be told.
+    `total` is in seat-seconds, as guessed before it runs."""
 
-    initial: int
-    final: int = 0
-    seconds: float = 0.0
+    __slots__ = ("final", "initial", "seats", "seconds", "total")
 
-    @property
-    def seats(self) -> int:
-        return max(self.initial, self.final)
-
-    @property
-    def total(self) -> float:
-        """Seat-seconds, as guessed before it runs."""
-        return self.initial * SERVICE_SECONDS + self.final * self.seconds
+    def __init__(self, initial: int, final: int = 0, seconds: float = 0.0) -> None:
+        self.initial, self.final, self.seconds = initial, final, seconds
+        self.seats = max(initial, final)
+        self.total = initial * SERVICE_SECONDS + final * seconds
 
 
 ONE = Work(1)
