@@ -177,8 +177,9 @@ MESSAGES: dict[str, str] = {
     "Endpoint": "addresses:* conditions:EndpointConditions hostname targetRef:ObjectReference deprecatedTopology:{} "
     "nodeName zone hints:EndpointHints",
     "EndpointConditions": "ready:bool? serving:bool? terminating:bool?",
-    "EndpointHints": "forZones:*EndpointHint forNodes:*EndpointHint",
-    "EndpointHint": "name",
+    "EndpointHints": "forZones:*ForZone forNodes:*ForNode",
+    "ForZone": "name",
+    "ForNode": "name",
     "EndpointPort": "name protocol port:int? appProtocol",
     # coordination, policy, scheduling
     "Lease": "metadata:ObjectMeta spec:LeaseSpec",

@@ -89,7 +89,8 @@ def test_a_field_without_a_table_is_refused_rather_than_lost() -> None:
         protobuf.decode(body("v1", "Pod", text(2, text(1, rbd))))
 
 
-_PARTS = {"KeySelector", "EnvSource", "ProbeHandler", "SecurityProfile", "VolumeSource", "ObjectProjection"}
+_PARTS = {"KeySelector", "EnvSource", "ProbeHandler", "SecurityProfile", "VolumeSource", "ObjectProjection",
+          "IngressRuleValue"}  # fmt: skip
 _RENAMED = {"HPA": "HorizontalPodAutoscaler", "HPASpec": "HorizontalPodAutoscalerSpec",
             "HPAStatus": "HorizontalPodAutoscalerStatus"}  # fmt: skip
 
