@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import datetime
 from pathlib import Path
 
@@ -12,7 +13,12 @@ from cryptography.x509.oid import NameOID
 from kybern.api.errors import Unauthorized
 from kybern.apiserver.authn.base import BadToken
 from kybern.apiserver.authn.bearer import Bearer
+from kybern.apiserver.authn.bootstraptoken import BootstrapTokens
+from kybern.apiserver.authn.claims import ClaimMappings, Part
+from kybern.apiserver.authn.legacytokens import LegacyTokens
+from kybern.apiserver.authn.oidc import IssuerOptions, Issuers
 from kybern.apiserver.authn.serviceaccount import ServiceAccountTokens
+from kybern.apiserver.authn.tokencache import TokenCache
 from kybern.apiserver.authn.tokenfile import TokenFile, read_token_file
 from kybern.apiserver.authn.x509 import ClientCertificate
 from kybern.apiserver.request import Request
@@ -21,6 +27,7 @@ from kybern.process.clock import clock
 from kybern.process.daemon import OperatorError
 from tests.unit.apiserver_gates.fakes import FakeLister, named
 
+DEEP = base64.urlsafe_b64encode(b"[" * 99_999).decode()
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -204,3 +211,30 @@ def test_openid_documents() -> None:
     assert (key["kid"], key["kty"], key["alg"]) == (key_id(KEY.public_key()), "EC", "ES256")
     document = openid_configuration("https://here", "https://there/openid/v1/jwks", keys)
     assert document["id_token_signing_alg_values_supported"] == ["ES256"]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x", "..", "a.b.c", "é.ü.ö", "\x00", "eyJhbGciOiJub25lIn0.e30.", ".".join(["W10"] * 3),
+        f"{DEEP}.e30.x", f"e30.{DEEP}.x",
+        "eyJhbGciOiJFUzI1NiIsImtpZCI6e319.eyJpc3MiOltdfQ.x", "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwczovL2hlcmUifQ.x",
+    ],
+)  # fmt: skip
+async def test_what_is_no_token_is_refused_and_nothing_worse(token: str) -> None:
+    accounts = Accounts()
+    keys = KeySet([KEY.public_key()])
+
+    async def relabel(namespace: str, name: str, day: str) -> None:
+        """Nothing is used here."""
+
+    issuer = IssuerOptions("https://here", ("a",), ClaimMappings(Part("sub")))
+    others = [
+        TokenFile({}, ()),
+        accounts.verifier,
+        LegacyTokens(keys, [], accounts.listers, relabel),
+        BootstrapTokens(FakeLister()),
+        TokenCache(Issuers([issuer], []), 10),
+    ]
+    with pytest.raises(Unauthorized):
+        await Bearer(others).authenticate(bearer(token))  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ class LegacyTokens:
             kept = base64.b64decode((secret.get("data") or {}).get("token") or "")
         except (binascii.Error, ValueError):
             kept = b""
-        if not hmac.compare_digest(kept, token.encode("utf-8", "surrogateescape")):
+        if not hmac.compare_digest(kept, token.encode("utf-8", "surrogatepass")):
             raise BadToken("service account token does not match server's copy")
         return secret
 

@@ -105,7 +105,7 @@ class JWTAuthenticator:
             keys = await provider.keys(str(header.get("kid") or ""))
         except ProviderError as error:
             raise BadToken(f"oidc: verify token: fetching keys {error}") from error
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise BadToken(f"oidc: verify token: oidc: malformed jwt: {error}") from error
         for key in keys:
             try:
@@ -179,7 +179,7 @@ def unverified_issuer(token: str) -> str:
     """Who says to have made the token; "" if it is none that can be read."""
     try:
         return _issuer(jwt.decode(token, options={"verify_signature": False}))
-    except (jwt.PyJWTError, ValueError):
+    except (jwt.PyJWTError, ValueError, RecursionError):
         return ""
 
 

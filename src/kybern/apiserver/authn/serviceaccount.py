@@ -102,7 +102,7 @@ def verified_claims(token: str, issuers: Collection[str], keys: KeySet) -> dict[
         if claims.get("iss") not in issuers:
             return None
         header = jwt.get_unverified_header(token)
-    except (jwt.InvalidTokenError, ValueError):
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
         return None
     for key in keys.candidates(str(header.get("kid") or "")):
         try:

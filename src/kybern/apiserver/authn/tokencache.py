@@ -29,7 +29,7 @@ class TokenCache:
         self._secret = os.urandom(32)
 
     async def user(self, token: str, audiences: Collection[str] = ()) -> Known | None:
-        text = "\x00".join((token, *audiences)).encode("utf-8", "surrogateescape")
+        text = "\x00".join((token, *audiences)).encode("utf-8", "surrogatepass")
         key = hmac.digest(self._secret, text, hashlib.sha256)
         held = self._found.get(key)
         if held is not None and monotonic() < held[0]:
@@ -39,6 +39,8 @@ class TokenCache:
         asking = self._asking.get(key)
         if asking is None:
             asking = self._asking[key] = asyncio.ensure_future(self._ask(key, token, audiences))
+            # Nobody may be left to hear of a failure.
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         # One who gives up doesn't take the answer away from the others.
         return await asyncio.shield(asking)
 
