@@ -57,7 +57,7 @@ async def create(
 
 async def admitted(app: App, request: Request, resource: Resource, stored: Object, options: WriteOptions) -> Object:
     """The object after admission, preparation and validation."""
-    metadata = stored["metadata"]
+    metadata, status = stored["metadata"], stored.get("status")
     attributes = Attributes(
         CREATE, resource, metadata.get("namespace", ""), metadata.get("name", ""), request.user, stored, None, "",
         options.dry_run, options.as_object(), request.warnings, request,
@@ -67,7 +67,11 @@ async def admitted(app: App, request: Request, resource: Resource, stored: Objec
         assert attributes.object is not None
         stored = attributes.object
         if resource.has_status and not resource.status_at_creation:
-            stored.pop("status", None)
+            # Plugins may no more fill it in than the client may.
+            if status is None:
+                stored.pop("status", None)
+            else:
+                stored["status"] = status
     user = request.user
     resource.prepare_create(stored, Preparation(user.name, "", request.warnings, user.uid, user.groups, user.extra))
     errors = Errors()
