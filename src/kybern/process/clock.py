@@ -29,15 +29,19 @@ class Clock:
 
     def stamp(self) -> str:
         """metav1.Time: `2026-01-31T12:00:00Z`."""
-        return self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"{self._prefix(int(self.now_fn() // 1))}Z"
 
     def micro_stamp(self) -> str:
         """metav1.MicroTime: `2026-01-31T12:00:00.000000Z`."""
         micros = int(self.now_fn() * 1_000_000)
         second = micros // 1_000_000
+        return f"{self._prefix(second)}.{micros - second * 1_000_000:06d}Z"
+
+    def _prefix(self, second: int) -> str:
+        """The second, which is asked for many times before the next one comes."""
         if self._second[0] != second:
             self._second = (second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
-        return f"{self._second[1]}.{micros - second * 1_000_000:06d}Z"
+        return self._second[1]
 
 
 clock = Clock()
