@@ -96,6 +96,10 @@ class Preparation:
     """With `uid` and `groups`: what else is known of the user; for creations only."""
 
 
+METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+"""What clients may change of metadata."""
+
+
 class Resource:
     """A kind, in all its served versions. Instances are made once by the scheme (built-ins) or per CRD."""
 
@@ -116,6 +120,8 @@ class Resource:
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     has_status: bool = False
     """Whether there is a `status` subresource; then the main resource ignores status and the other way round."""
+    status_keeps: tuple[str, ...] = ()
+    """Fields of metadata that writes through `status` leave as they are: METADATA, or some of it."""
     status_writers: frozenset[str] = frozenset()
     """Subresources other than `status` that write status; `prepare_update` says which part of it."""
     status_at_creation: bool = False

@@ -125,10 +125,10 @@ class Update:
                 stored["metadata"] = {**old["metadata"], "managedFields": metadata.get("managedFields")}
                 if "status" not in new:
                     del stored["status"]
-            elif old["metadata"].get("ownerReferences"):
-                metadata["ownerReferences"] = old["metadata"]["ownerReferences"]
-            else:
-                metadata.pop("ownerReferences", None)
+            for field in self.resource.status_keeps:
+                metadata.pop(field, None)
+                if field in old["metadata"]:
+                    metadata[field] = old["metadata"][field]
             return stored
         stored = {**new, "metadata": metadata}
         if self.resource.has_status and self.subresource not in self.resource.status_writers:

@@ -15,7 +15,7 @@ _SPEC: dict[str, Any] = {
     "x-kubernetes-map-type": "granular",
     "x-kubernetes-validations": [
         {
-            "rule": "self.size <= 10",
+            "rule": "self.size <= oldSelf.size + 10",
             "message": "too large",
             "messageExpression": "string(self.size)",
             "reason": "FieldValueInvalid",

@@ -26,6 +26,7 @@ def _stored() -> list[tuple[Resource, str]]:
 
 
 STORED = _stored()
+MARK = {"example.com/label": "other"}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ async def api() -> AsyncIterator[Api]:
 async def test_keeps_every_field(api: Api, kind: Resource, version: str) -> None:
     definition = filling.by_kind()[(kind.group, version, kind.kind)]
     for variant in range(filling.variants(definition)):
-        await _live(api, kind, version, _named(kind, version, filling.filled(definition, variant), variant))
+        await _live(api, kind, version, named(kind, version, filling.filled(definition, variant), variant))
 
 
 def test_every_field_is_filled() -> None:
@@ -58,7 +59,7 @@ def test_every_field_is_filled() -> None:
         definition = filling.by_kind()[(kind.group, version, kind.kind)]
         wanted |= filling.named_fields(definition)
         for variant in range(filling.variants(definition)):
-            obj = _named(kind, version, filling.filled(definition, variant), variant)
+            obj = named(kind, version, filling.filled(definition, variant), variant)
             had |= filling.fields_of(obj, definition)
     assert sorted(wanted - had) == []
 
@@ -67,14 +68,16 @@ async def _live(api: Api, kind: Resource, version: str, obj: Any) -> None:
     """One object's life."""
     ignored = {"stringData"} if kind.status_at_creation or not kind.has_status else {"status", "stringData"}
     sent = {key: value for key, value in obj.items() if key not in ignored}
-    created = await api.ok("POST", _collection(kind, version), obj)
-    path = f"{_collection(kind, version)}/{obj['metadata']['name']}"
+    created = await api.ok("POST", collection(kind, version), obj)
+    path = f"{collection(kind, version)}/{obj['metadata']['name']}"
     _keeps(sent, created)
     if kind.kind not in WATCHED:
         assert await api.ok("GET", path) == created
     if kind.has_status and "status" in obj:
-        got = await _put(api, path, "/status", status=obj["status"])
-        _keeps(obj, got)
+        got = await _put(api, path, "/status", status=obj["status"], labels=MARK, spec=None)
+        _keeps({**obj, "metadata": {**obj["metadata"], "labels": {}}}, got)
+        labels = obj["metadata"]["labels"] if "labels" in kind.status_keeps else MARK
+        assert labels.items() <= got["metadata"]["labels"].items()
         sent = sent if kind.kind in WATCHED else obj
     got = await _put(api, path, labels={**obj["metadata"]["labels"], "more": "put"})
     assert got["metadata"]["labels"]["more"] == "put"
@@ -86,6 +89,7 @@ async def _live(api: Api, kind: Resource, version: str, obj: Any) -> None:
     got = await api.ok("PATCH", f"{path}?fieldManager=filler&force=true", applied, kind=APPLY)
     _keeps(sent, got)
     assert "Apply" in [entry["operation"] for entry in got["metadata"]["managedFields"]]
+    assert got["metadata"].get("generation") == created["metadata"].get("generation")
     await api.ok("PATCH", path, {"metadata": {"finalizers": None}}, kind=MERGE)
     await api.ok("DELETE", f"{path}?gracePeriodSeconds=0&propagationPolicy=Background")
     await _gone(api, kind, path)
@@ -105,7 +109,9 @@ async def _put(api: Api, path: str, subresource: str = "", **changed: Any) -> An
         while True:
             now = await api.ok("GET", path + subresource)
             now["metadata"]["labels"] = changed.get("labels", now["metadata"]["labels"])
-            now |= {key: value for key, value in changed.items() if key != "labels"}
+            now |= {key: value for key, value in changed.items() if key != "labels" and value is not None}
+            if "spec" in changed:
+                now.pop("spec", None)
             code, answer = await api.ask("PUT", path + subresource, now)
             if code != 409:
                 assert code == 200, answer["message"]
@@ -122,12 +128,12 @@ async def _gone(api: Api, kind: Resource, path: str) -> None:
             await asyncio.sleep(0.01)
 
 
-def _collection(kind: Resource, version: str) -> str:
+def collection(kind: Resource, version: str) -> str:
     base = f"/apis/{kind.group}/{version}" if kind.group else f"/api/{version}"
     return f"{base}/namespaces/{NAMESPACE}/{kind.plural}" if kind.namespaced else f"{base}/{kind.plural}"
 
 
-def _named(kind: Resource, version: str, obj: Any, variant: int) -> Any:
+def named(kind: Resource, version: str, obj: Any, variant: int) -> Any:
     metadata: dict[str, Any] = {
         "name": _name(kind, version, variant, obj),
         "labels": {"example.com/label": "value"},

@@ -12,7 +12,7 @@ from kybern.api.admissionregistration import clients
 from kybern.api.apiextensions import crd_validation
 from kybern.api.cells import CREATED_AT, at
 from kybern.api.field import Errors
-from kybern.api.resource import Preparation, Resource
+from kybern.api.resource import METADATA, Preparation, Resource
 from kybern.api.types import Object
 
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
@@ -34,6 +34,7 @@ class CustomResourceDefinition(Resource):
     categories = ("api-extensions",)
     namespaced = False
     has_status = True
+    status_keeps = METADATA
     storage_prefix = "apiextensions.k8s.io/customresourcedefinitions"
     columns = (CREATED_AT,)
 

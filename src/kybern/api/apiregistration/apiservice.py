@@ -7,7 +7,7 @@ import base64
 from kybern.api import names
 from kybern.api.cells import at
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Preparation, Resource
+from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.types import Object
 from kybern.process.clock import clock
 
@@ -34,6 +34,7 @@ class APIService(Resource):
     categories = ("api-extensions",)
     namespaced = False
     has_status = True
+    status_keeps = METADATA
     has_generation = False
     validates_name = "path_segment"
     storage_prefix = "apiregistration.k8s.io/apiservices"

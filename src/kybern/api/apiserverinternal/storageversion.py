@@ -10,7 +10,7 @@ import re
 from kybern.api import names
 from kybern.api.cells import at, some, text
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Preparation, Resource
+from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.types import Object
 
 _is_api_version = re.compile("[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?)?", re.ASCII).fullmatch
@@ -27,6 +27,7 @@ class StorageVersion(Resource):
     versions = ("v1alpha1",)
     namespaced = False
     has_status = True
+    status_keeps = METADATA
     has_generation = False
     validates_name = "path_segment"
     columns = (

@@ -27,6 +27,7 @@ class Deployment(Resource):
     short_names = ("deploy",)
     categories = ("all",)
     has_status = True
+    status_keeps = ("labels",)
     scale = Scale()
     columns = (
         Column("Ready", "string", _ready, "Number of the pod with ready state"),

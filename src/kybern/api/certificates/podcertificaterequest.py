@@ -18,7 +18,7 @@ from kybern.api.certificates.signernames import check_signer
 from kybern.api.conditions import validate_conditions
 from kybern.api.core.podspec_checks import required
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Preparation, Resource
+from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.types import Object
 
 ISSUED, DENIED, FAILED = "Issued", "Denied", "Failed"
@@ -40,6 +40,7 @@ class PodCertificateRequest(Resource):
     versions = ("v1beta1",)
     short_names = ("pcr",)
     has_status = True
+    status_keeps = METADATA
     has_generation = False
     columns = (
         Column("PodName", "string", text("spec", "podName")),

@@ -29,6 +29,7 @@ class Pod(Resource):
     short_names = ("po",)
     categories = ("all",)
     has_status = True
+    status_keeps = ("ownerReferences",)
     grace_period = True
     subresources = (
         Subresource("attach", "PodAttachOptions", verbs=_STREAM),

@@ -7,7 +7,7 @@ from kybern.api.cells import at
 from kybern.api.dra import checks
 from kybern.api.dra.resourceslice import default_taints
 from kybern.api.field import Errors
-from kybern.api.resource import Deprecated, Preparation, Resource
+from kybern.api.resource import METADATA, Deprecated, Preparation, Resource
 from kybern.api.types import Object
 
 
@@ -17,6 +17,7 @@ class DeviceTaintRule(Resource):
     deprecated = {"v1alpha3": Deprecated(36, 39)}
     namespaced = False
     has_status = True
+    status_keeps = METADATA
 
     def default(self, obj: Object) -> None:
         taint = obj.setdefault("spec", {}).get("taint")

@@ -8,7 +8,7 @@ from kybern.api.dra import conversion
 from kybern.api.dra.claims import default_claim, default_tolerations, validate_claim
 from kybern.api.dra.claimstatus import device_key, validate_claim_status
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Preparation, Resource
+from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.types import Object
 
 
@@ -27,6 +27,7 @@ class ResourceClaim(Resource):
     versions = ("v1", "v1beta2", "v1beta1")
     deprecated = conversion.DEPRECATED
     has_status = True
+    status_keeps = METADATA
     has_generation = False
     columns = (Column("State", "string", _state), AGE)
 

@@ -9,7 +9,7 @@ from kybern.api import validation
 from kybern.api.cells import at
 from kybern.api.dra import checks
 from kybern.api.field import Errors
-from kybern.api.resource import Preparation, Resource
+from kybern.api.resource import METADATA, Preparation, Resource
 from kybern.api.types import Object
 
 _LIMIT, _MAX_LIMIT = 100, 1000
@@ -20,6 +20,7 @@ class ResourcePoolStatusRequest(Resource):
     versions = ("v1alpha3",)
     namespaced = False
     has_status = True
+    status_keeps = METADATA
     has_generation = False
 
     def default(self, obj: Object) -> None:

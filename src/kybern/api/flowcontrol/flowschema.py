@@ -11,7 +11,7 @@ from kybern.api import meta, names, validation
 from kybern.api.cells import at, text
 from kybern.api.field import Errors
 from kybern.api.flowcontrol import bootstrap
-from kybern.api.resource import AGE, Column, Resource
+from kybern.api.resource import AGE, METADATA, Column, Resource
 from kybern.api.types import Object
 
 MAX_PRECEDENCE = 10_000
@@ -31,6 +31,7 @@ class FlowSchema(Resource):
     group, kind, plural = bootstrap.GROUP, "FlowSchema", "flowschemas"
     namespaced = False
     has_status = True
+    status_keeps = METADATA
     columns = (
         Column("PriorityLevel", "string", text("spec", "priorityLevelConfiguration", "name")),
         Column("MatchingPrecedence", "string", lambda o: str(at(o, "spec", "matchingPrecedence") or 0)),

@@ -13,7 +13,7 @@ from kybern.api.cells import at
 from kybern.api.field import Errors
 from kybern.api.flowcontrol import bootstrap
 from kybern.api.flowcontrol.flowschema import conditions
-from kybern.api.resource import AGE, Column, Resource
+from kybern.api.resource import AGE, METADATA, Column, Resource
 from kybern.api.types import Object
 
 MAX_QUEUES = 10_000_000
@@ -35,6 +35,7 @@ class PriorityLevelConfiguration(Resource):
     group, kind, plural = bootstrap.GROUP, "PriorityLevelConfiguration", "prioritylevelconfigurations"
     namespaced = False
     has_status = True
+    status_keeps = METADATA
     columns = (
         Column("Type", "string", lambda o: str(at(o, "spec", "type") or "")),
         Column("NominalConcurrencyShares", "string", _cell("nominalConcurrencyShares")),

@@ -7,7 +7,7 @@ from kybern.api.cells import at, text
 from kybern.api.conditions import validate_conditions
 from kybern.api.core.podspec_checks import required
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Preparation, Resource
+from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.scheduling.podgroups import validate_group
 from kybern.api.types import Object
 
@@ -16,6 +16,7 @@ class PodGroup(Resource):
     group, kind, plural = "scheduling.k8s.io", "PodGroup", "podgroups"
     versions = ("v1alpha2",)
     has_status = True
+    status_keeps = METADATA
     columns = (
         Column("Workload", "string", text("spec", "podGroupTemplateRef", "workload", "workloadName")),
         AGE,

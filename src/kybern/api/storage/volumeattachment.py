@@ -6,7 +6,7 @@ from kybern.api import names, validation
 from kybern.api.cells import at, text
 from kybern.api.core.persistentvolume_validation import validate_volume_spec
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Resource
+from kybern.api.resource import AGE, METADATA, Column, Resource
 from kybern.api.types import Object
 
 _METADATA_SIZE, _MESSAGE_SIZE = 256 * 1024, 1024
@@ -17,6 +17,7 @@ class VolumeAttachment(Resource):
     group, kind, plural = "storage.k8s.io", "VolumeAttachment", "volumeattachments"
     namespaced = False
     has_status = True
+    status_keeps = METADATA
     has_generation = False
     columns = (
         Column("Attacher", "string", text("spec", "attacher")),

@@ -6,7 +6,7 @@ from kybern.api import names, validation
 from kybern.api.cells import at
 from kybern.api.conditions import validate_conditions
 from kybern.api.field import Errors
-from kybern.api.resource import Preparation, Resource
+from kybern.api.resource import METADATA, Preparation, Resource
 from kybern.api.types import Object
 
 _LASTING = ("Succeeded", "Failed")
@@ -17,6 +17,7 @@ class StorageVersionMigration(Resource):
     versions = ("v1beta1",)
     namespaced = False
     has_status = True
+    status_keeps = METADATA
     has_generation = False
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
