@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.apiserver.inprocess import MERGE, TABLE, Api, serving
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 NETWORKING = "/apis/networking.k8s.io/v1"
 SERVICE = {"service": {"name": "web", "port": {"number": 80}}}
 
