@@ -25,14 +25,22 @@ class Deleted(NamedTuple):
 
 
 async def delete(
-    app: App, request: Request, resource: Resource, namespace: str, name: str, asked: DeleteOptions
+    app: App,
+    request: Request,
+    resource: Resource,
+    namespace: str,
+    name: str,
+    asked: DeleteOptions,
+    *,
+    admitted: bool = False,
 ) -> Deleted:
-    """Delete one object, or begin to. Raises NotFound, Conflict, and what admission raises."""
+    """Delete one object, or begin to. `admitted`: what has it deleted was admitted as such. Raises NotFound, Conflict,
+    and what admission raises."""
     registry = app.registry
     for _ in range(ATTEMPTS):
         item = await registry.item(resource, namespace, name)
         obj = decode(item.value, item.revision)
-        if app.admission is not None:
+        if app.admission is not None and not admitted:
             attributes = Attributes(
                 DELETE, resource, namespace, name, request.user, None, obj, "", asked.dry_run, asked.as_object(),
                 request.warnings, request,

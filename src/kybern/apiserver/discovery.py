@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import orjson
 
+from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.resource import Resource, Subresource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
@@ -203,7 +204,8 @@ def singular(resource: Resource) -> str:
 
 def storage_hash(resource: Resource) -> str:
     """Tells migrators in which version objects are stored, without naming it."""
-    digest = hashlib.sha256(f"{resource.group}/{resource.stored_as}/{resource.kind}".encode()).digest()
+    version = resource.written_as if isinstance(resource, CustomResource) else resource.stored_as
+    digest = hashlib.sha256(f"{resource.group}/{version}/{resource.kind}".encode()).digest()
     return base64.b64encode(digest[:8]).decode()
 
 

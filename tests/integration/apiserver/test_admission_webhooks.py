@@ -288,6 +288,19 @@ async def test_subresources_are_shown_as_what_they_are(api: Api) -> None:
     assert connect["object"] == {"kind": "PodExecOptions", "apiVersion": "v1", "command": ["ls"], "stdout": True}
 
 
+async def test_an_eviction_is_one_and_no_deletion(api: Api) -> None:
+    namespace = await api.ns()
+    base = f"/api/v1/namespaces/{namespace}"
+    await api.ok("POST", f"{base}/serviceaccounts", {"metadata": {"name": "default"}})
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "a"}]}}
+    await api.ok("POST", f"{base}/pods", pod)
+    rule = {"resources": ["pods", "pods/eviction"]}
+    async with hooked(api, nothing, "validating", rule=rule) as hook:
+        eviction = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": "p"}}
+        await api.ok("POST", f"{base}/pods/p/eviction", eviction)
+    assert [(asked["operation"], asked["kind"]["kind"]) for asked in hook.asked] == [("CREATE", "Eviction")]
+
+
 async def test_a_webhook_with_side_effects_is_not_asked_of_dry_runs(api: Api) -> None:
     path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
     async with hooked(api, nothing, "validating") as hook:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from tests.integration.apiserver.inprocess import MERGE, Api
 from tests.integration.apiserver.outside import authority, listening
+from tests.integration.apiserver.test_admission_webhooks import hooked, patch
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -218,3 +219,17 @@ async def test_objects_stored_in_an_older_version_are_written_anew_by_an_update(
     await api.ok("PATCH", f"{CRDS}/{name}/status", {"status": {"storedVersions": ["v1"]}}, kind=MERGE)
     await api.ok("PATCH", f"{CRDS}/{name}", {"spec": {"versions": versions[1:]}}, kind=MERGE)
     assert (await api.ok("GET", f"/apis/{group}/v1{path}/x"))["spec"]["a"] == "1"
+
+
+async def test_admission_webhooks_see_the_version_they_want(api: Api) -> None:
+    group = "admit.example.com"
+    rule = {"apiGroups": [group], "apiVersions": ["v2"], "resources": ["hosts"], "operations": ["CREATE"]}
+
+    def decide(asked: dict[str, Any]) -> dict[str, Any]:
+        return patch({"op": "replace", "path": "/spec/port", "value": "99"})
+
+    async with converting(api, group) as (_, path), hooked(api, decide, rule=rule) as hook:
+        made = await api.ok("POST", f"/apis/{group}/v1{path}", {"metadata": {"name": "a"}, "spec": {"hostPort": "x:1"}})
+    asked = hook.asked[0]
+    assert asked["object"]["spec"] == {"host": "x", "port": "1"} and asked["kind"]["version"] == "v2"
+    assert asked["requestKind"]["version"] == "v1" and made["spec"] == {"hostPort": "x:99"}

@@ -46,7 +46,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     pod = await app.registry.get(resource, info.namespace, info.name)
     if not _unprotected(pod):
         await _spend(app, pod, dry_run=how.dry_run)
-    await delete(app, request, resource, info.namespace, info.name, how)
+    await delete(app, request, resource, info.namespace, info.name, how, admitted=True)
     return success(code=201)
 
 
