@@ -274,6 +274,38 @@ async def test_bindings_that_are_refused(api: Api) -> None:
     assert "spec.paramRef.selector: Forbidden: name and selector are mutually exclusive" in said
 
 
+async def test_parameters_must_be_readable_for_who_names_them(api: Api) -> None:
+    rules = [
+        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"], "verbs": ["get"]},
+    ]
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    await api.ok("POST", f"{rbac}/clusterroles", {"metadata": {"name": "policies"}, "rules": rules})
+    binding = {
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "policies"},
+        "subjects": [{"kind": "User", "name": "eve", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    await api.ok("POST", f"{rbac}/clusterrolebindings", {"metadata": {"name": "policies"}, **binding})
+    kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+    spec = {"matchConstraints": {"resourceRules": [RULE]}, **rule("true"), "paramKind": kind}
+    path = f"{GROUP}/validatingadmissionpolicies"
+    said = await api.why(422, "POST", path, {"metadata": {"name": "eves"}, "spec": spec}, who="eve")
+    assert (
+        'spec.paramKind: Forbidden: user &{eve  [system:authenticated] map[]} must have "get" permission on all' in said
+    )
+    await api.ok("POST", path, {"metadata": {"name": "eves"}, "spec": spec})
+    await api.ok("PATCH", f"{path}/eves", {"metadata": {"labels": {"a": "b"}}}, kind=MERGE, who="eve")
+    path = f"{GROUP}/validatingadmissionpolicybindings"
+    for name, code in (("mine", 201), ("other", 422)):
+        ref = {"name": name, "parameterNotFoundAction": "Allow"}
+        bound = {"policyName": "eves", "validationActions": ["Deny"], "paramRef": ref}
+        status, answer = await api.ask("POST", path, {"metadata": {"name": name}, "spec": bound}, who="eve")
+        assert status == code, answer
+    assert 'does not have "get" permission on the object referenced by paramRef' in answer["message"]
+    for one in ("validatingadmissionpolicies/eves", "validatingadmissionpolicybindings/mine"):
+        await api.ok("DELETE", f"{GROUP}/{one}")
+
+
 async def test_defaults(api: Api) -> None:
     async with policed(api, rule("true"), {"paramRef": {"name": "x"}, "matchResources": {}}):
         spec = (await api.ok("GET", f"{GROUP}/validatingadmissionpolicies/p"))["spec"]

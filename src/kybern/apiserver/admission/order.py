@@ -37,6 +37,7 @@ from kybern.apiserver.admission.podnodeselector import PodNodeSelector
 from kybern.apiserver.admission.podsecurity.plugin import PodSecurity
 from kybern.apiserver.admission.podtolerationrestriction import PodTolerationRestriction
 from kybern.apiserver.admission.podtopologylabels import PodTopologyLabels
+from kybern.apiserver.admission.policyparams import PolicyParams
 from kybern.apiserver.admission.priority import Priority
 from kybern.apiserver.admission.resourcequota import ResourceQuota
 from kybern.apiserver.admission.rolebindings import RoleEscalation
@@ -87,6 +88,7 @@ ORDER: tuple[type[Plugin], ...] = (
     ResourceQuota,
     AlwaysDeny,
     RoleEscalation,
+    PolicyParams,
     DeviceAdminAccess,
     CustomResourceCleanup,
 )
@@ -111,8 +113,8 @@ OFF_BY_DEFAULT = frozenset(
     )
 )
 
-ALWAYS_ON = frozenset({RoleEscalation.name, DeviceAdminAccess.name, CustomResourceCleanup.name})
-"""Not plugins by upstream's count, and so not named in flags: rules of roles, of claims and of CRDs."""
+ALWAYS_ON = frozenset({RoleEscalation.name, PolicyParams.name, DeviceAdminAccess.name, CustomResourceCleanup.name})
+"""Not plugins by upstream's count, and so not named in flags: rules of roles, of policies, of claims and of CRDs."""
 
 
 def chain(app: App, enable: Collection[str] = (), disable: Collection[str] = ()) -> AdmissionChain:
