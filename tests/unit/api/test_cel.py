@@ -107,6 +107,14 @@ def test_the_language(text: str) -> None:
         ("quantity('1').nope", "type 'kubernetes.Quantity' does not support field selection"),
         ("authorizer.check('get')", "found no matching overload for 'check' applied to "),
         ("self.", "ERROR: <input>:1:6: Syntax error"),
+        (
+            "[1, 'a'].size() > 1",
+            "ERROR: <input>:1:5: expected type 'int' but found 'string'\n | [1, 'a'].size() > 1\n | ....^",
+        ),
+        ("{'a': 1, 'b': 'c'}.size() > 1", "expected type 'int' but found 'string'"),
+        ("'a'.matches('[')", "ERROR: <input>:1:13: invalid matches argument"),
+        ("duration('x') > duration('1h')", "ERROR: <input>:1:10: invalid duration argument"),
+        ("timestamp('x') > timestamp('2020-01-01T00:00:00Z')", "ERROR: <input>:1:11: invalid timestamp argument"),
         ("'a'.reverse()", "undeclared reference to 'reverse'"),
     ],
 )
@@ -127,6 +135,7 @@ def test_what_is_no_expression(text: str, said: str) -> None:
         ("url('a b').getHost()", 'URL parse error during conversion from string: parse "a b": invalid URI for request'),
         ("[][0].min()", "index out of bounds: 0"),
         ("self.l.filter(x, x > 9).min()", "min called on empty list"),
+        ("self.?a", "the value has no form in JSON"),
         ("authorizer.path(' ')", "path must not be empty"),
         ("'a'.charAt(5)", "index out of range: 5"),
     ],

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from kybern.api.cel import environment, tree, words
+from kybern.api.cel import environment, literals, tree, words
 from kybern.api.cel.functions import authorization
 from kybern.api.cel.functions.authorization import Answer, Asked, Check
 from kybern.api.cel.tree import IDENT, SELECT
@@ -72,12 +72,15 @@ class Program:
             found = self._run.eval(bound.activation)
         except (RuntimeError, ValueError, TypeError, OverflowError) as error:
             raise ExpressionError(words.failure(str(error))) from None
-        if found.type().name() == "ERROR":
-            raise ExpressionError(words.failure(str(found.value())))
         try:
-            return found.plain_value()
-        except (RuntimeError, TypeError):
+            value = found.plain_value()
+            failed = found.type().name() == "ERROR"
+        except (RuntimeError, TypeError, ValueError, SystemError):
+            # Optionals have none in Python, wherever in a value they are.
             raise ExpressionError("the value has no form in JSON") from None
+        if failed:
+            raise ExpressionError(words.failure(str(value)))
+        return value
 
     async def evaluate_asking(
         self, values: Mapping[str, Any] | Bound, ask: Callable[[Check], Awaitable[Answer]], asked: Asked
@@ -136,7 +139,9 @@ def _compiled(
     env = environment.checking(variables, messages.pool if messages else None, extensions)
     optionals = frozenset(name for name, kind in variables if kind.startswith("optional_type<"))
     try:
-        return Program(text, env.compile(text), optionals)
+        program = Program(text, env.compile(text), optionals)
+        problems = literals.problems(program.tree, text)
+        return ExpressionError(f"compilation failed: {problems}") if problems else program
     except (RuntimeError, ValueError) as error:
         return ExpressionError(f"compilation failed: {words.compilation(str(error))}")
 

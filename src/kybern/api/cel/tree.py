@@ -12,6 +12,7 @@ from typing import Any
 
 from kybern.api.cel.escaping import unescaped
 
+_POSITIONS = 4
 _PARSED = "type.googleapis.com/cel.expr.ParsedExpr"
 CONST, IDENT, SELECT, CALL, LIST, MAP, LOOP = 3, 4, 5, 6, 7, 8, 9
 
@@ -51,20 +52,25 @@ class Tree:
     root: Node
     types: dict[int, bytes]
     expression: bytes
+    places: dict[int, int]
+    """Node id -> where it is in the text, in characters."""
 
 
 def read(data: bytes) -> Tree:
     """A serialised CheckedExpr or ParsedExpr."""
-    said = dict(_fields(data))
+    said = dict(fields(data))
     place = 2 if said[1] == _PARSED.encode() else 4
-    expression, types = b"", {}
-    for number, value in _fields(said[2]):
+    expression, types, places = b"", dict[int, bytes](), dict[int, int]()
+    for number, value in fields(said[2]):
         if number == 3 and place == 4:
-            entry = dict(_fields(value))
+            entry = dict(fields(value))
             types[entry.get(1, 0)] = bytes(entry.get(2, b""))
         elif number == place:
             expression = value
-    return Tree(_node(expression), types, expression)
+        elif number == place + 1:
+            entries = (dict(fields(entry)) for key, entry in fields(value) if key == _POSITIONS)
+            places = {entry.get(1, 0): entry.get(2, 0) for entry in entries}
+    return Tree(_node(expression), types, expression, places)
 
 
 def parsed(data: bytes) -> bytes:
@@ -74,7 +80,7 @@ def parsed(data: bytes) -> bytes:
 
 def _node(data: bytes) -> Node:
     made = Node(CONST, 0)
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 2:
             made.id = value
         elif number in _READ:
@@ -84,7 +90,7 @@ def _node(data: bytes) -> Node:
 
 
 def _read_const(made: Node, data: bytes) -> None:
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 2:
             made.value = bool(value)
         elif number == 3:
@@ -102,11 +108,11 @@ def _read_ident(made: Node, data: bytes) -> None:
 
 
 def _name(data: bytes) -> str:
-    return str(dict(_fields(data)).get(1, b"").decode())
+    return str(dict(fields(data)).get(1, b"").decode())
 
 
 def _read_select(made: Node, data: bytes) -> None:
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             made.parts.append(_node(value))
         elif number == 2:
@@ -116,7 +122,7 @@ def _read_select(made: Node, data: bytes) -> None:
 
 
 def _read_call(made: Node, data: bytes) -> None:
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 2:
             made.name = value.decode()
         else:
@@ -125,21 +131,21 @@ def _read_call(made: Node, data: bytes) -> None:
 
 
 def _read_list(made: Node, data: bytes) -> None:
-    made.parts = [_node(value) for number, value in _fields(data) if number == 1]
+    made.parts = [_node(value) for number, value in fields(data) if number == 1]
 
 
 def _read_map(made: Node, data: bytes) -> None:
     made.value = []
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             made.name = value.decode()
         elif number == 2:
-            made.parts += [_node(part) for key, part in _fields(value) if key in (3, 4)]
-            made.value += [part.decode() for key, part in _fields(value) if key == 2]
+            made.parts += [_node(part) for key, part in fields(value) if key in (3, 4)]
+            made.value += [part.decode() for key, part in fields(value) if key == 2]
 
 
 def _read_loop(made: Node, data: bytes) -> None:
-    said = dict(_fields(data))
+    said = dict(fields(data))
     made.name = said.get(1, b"").decode()
     made.variables = said.get(3, b"").decode(), said.get(8, b"").decode()
     made.parts = [_node(said[number]) for number in (2, 4, 5, 6, 7)]
@@ -162,16 +168,16 @@ def rewritten(data: bytes, wrappers: dict[str, str], optionals: frozenset[str]) 
     """A serialised expression in which each call of a function in `wrappers` is the argument of what is named there,
     each variable in `optionals`, a list of one or none, is its optional first item, and messages are maps."""
     made, called = b"", ""
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == IDENT and _name(value) in optionals:
             return _bytes(CALL, _bytes(2, b"_[?_]") + _bytes(3, data) + _bytes(3, _ZERO))
         if number == CALL:
-            called = dict(_fields(value))[2].decode()
+            called = dict(fields(value))[2].decode()
         if number in _INNER:
             value = _changed(value, _INNER[number], lambda part: rewritten(part, wrappers, optionals))
         elif number == MAP:
             value = _changed(value, (_ENTRY,), lambda entry: _rewritten_entry(entry, wrappers, optionals))
-            value = b"".join(_field(key, part) for key, part in _fields(value) if key != _MESSAGE_NAME)
+            value = b"".join(_field(key, part) for key, part in fields(value) if key != _MESSAGE_NAME)
         made += _field(number, value)
     return _bytes(CALL, _bytes(2, wrappers[called].encode()) + _bytes(3, made)) if called in wrappers else made
 
@@ -179,7 +185,7 @@ def rewritten(data: bytes, wrappers: dict[str, str], optionals: frozenset[str]) 
 def _rewritten_entry(entry: bytes, wrappers: dict[str, str], optionals: frozenset[str]) -> bytes:
     entry = _changed(entry, _ENTRY_PARTS, lambda part: rewritten(part, wrappers, optionals))
     made = b""
-    for number, value in _fields(entry):
+    for number, value in fields(entry):
         if number == _FIELD_KEY:
             key = _bytes(CONST, _bytes(_STRING, unescaped(value.decode()).encode()))
             made += _bytes(_ENTRY_PARTS[0], key)
@@ -189,14 +195,20 @@ def _rewritten_entry(entry: bytes, wrappers: dict[str, str], optionals: frozense
 
 
 def _changed(data: bytes, numbers: tuple[int, ...], change: Callable[[bytes], bytes]) -> bytes:
-    fields = ((number, change(value) if number in numbers else value) for number, value in _fields(data))
-    return b"".join(_field(number, value) for number, value in fields)
+    made = ((number, change(value) if number in numbers else value) for number, value in fields(data))
+    return b"".join(_field(number, value) for number, value in made)
 
 
 # Protobuf's wire format.
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+def parts_of_type(raw: bytes) -> tuple[int, Any]:
+    """(which field of cel.expr.Type says it, what it says) of a serialised type."""
+    return next(fields(raw), (1, b""))
+
+
+def fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a message: (number, an int or bytes)."""
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
