@@ -38,7 +38,8 @@ class ClusterTrust:
 
     def __init__(self, registry: Registry, client_ca: Path | None, proxy: FrontProxyOptions) -> None:
         self._registry = registry
-        self._trust = _trust(client_ca, proxy)
+        self._files = client_ca, proxy
+        self._trust = _trust(*self._files)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -57,8 +58,10 @@ class ClusterTrust:
         while True:
             await asyncio.sleep(EVERY)
             try:
+                # The files may have changed.
+                self._trust = _trust(*self._files)
                 await self._write()
-            except (APIError, StoreError) as error:
+            except (APIError, StoreError, OperatorError) as error:
                 log.warning("writing what this server trusts: %s", error)
 
     async def _write(self) -> None:

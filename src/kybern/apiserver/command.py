@@ -49,7 +49,7 @@ async def serve(args: argparse.Namespace) -> None:
     certificate, key = args.tls_cert_file, args.tls_private_key_file
     if certificate is None:
         certificate, key = selfmade.serving_certificate(args.data_dir, [address])
-    context = tls.server_context(certificate, key, args.client_ca_file, args.requestheader_client_ca_file)
+    secured = tls.ListenerTLS(tls.Files(certificate, key, args.client_ca_file, args.requestheader_client_ca_file))
     store = await _open(args)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -81,7 +81,10 @@ async def serve(args: argparse.Namespace) -> None:
         app.checks["shutdown"] = lambda: "the process is shutting down" if server.closing else ""
         if args.requestheader_client_ca_file is not None:
             server.chain_of = verified_chain
-        await _listen(server, args, context)
+        await _listen(server, args, secured.context)
+        secured.on_change(gates.authentication.reload_authorities)
+        secured.start()
+        stack.push_async_callback(secured.stop)
         stack.push_async_callback(server.close, args.shutdown_grace)
         log.info("serving on https://%s:%d, %d kinds", address, args.secure_port, len(list(registry.scheme)))
         await gates.start()

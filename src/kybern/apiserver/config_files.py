@@ -82,10 +82,10 @@ def texts(errors: Errors, path: str, found: Any) -> list[str]:
 
 
 class Follower:
-    """Calls `reload` whenever the file is another."""
+    """Calls `reload` whenever one of the files is another."""
 
-    def __init__(self, path: Path, reload: Callable[[], Awaitable[None]]) -> None:
-        self._path, self._reload = path, reload
+    def __init__(self, reload: Callable[[], Awaitable[None]], *paths: Path) -> None:
+        self._paths, self._reload = paths, reload
         self._stamp = self._look()
         self._task: asyncio.Task[None] | None = None
 
@@ -101,12 +101,12 @@ class Follower:
                 await self._task
 
     def _look(self) -> tuple[int, ...]:
-        """What is another after a change; empty where the file can't be looked at."""
+        """What is another after a change; empty where a file can't be looked at."""
         try:
-            found = os.stat(self._path)
+            found = [os.stat(path) for path in self._paths]
         except OSError:
             return ()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return tuple(value for one in found for value in (one.st_mtime_ns, one.st_size, one.st_ino))
 
     async def _follow(self) -> None:
         while True:
@@ -118,4 +118,4 @@ class Follower:
             try:
                 await self._reload()
             except Exception:
-                log.exception("taking in %s", self._path)
+                log.exception("taking in %s", ", ".join(map(str, self._paths)))

@@ -1,11 +1,75 @@
-"""The listener's TLS: 1.2 and later, HTTP/1.1 only, client certificates welcome where there is a CA to check them."""
+"""The listener's TLS: 1.2 and later, HTTP/1.1 only, client certificates welcome where there is a CA to check them.
+
+The files are followed: new connections get what is in them now, those that are open stay as they are.
+"""
 
 from __future__ import annotations
 
+import logging
 import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from kybern.apiserver.config_files import Follower
 from kybern.process.daemon import OperatorError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class Files:
+    """What the listener serves with, and the authorities of its clients and of front proxies."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    proxy_ca: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """The context that they make. Raises OperatorError naming the flag whose file is wrong."""
+        return server_context(self.certificate, self.key, self.client_ca, self.proxy_ca)
+
+
+class ListenerTLS:
+    """`context` is to listen with; its handshakes go by the files as they are. Raises OperatorError."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.context = files.context()
+        self._current = self.context
+        self.context.sni_callback = self._choose
+        self._told: list[Callable[[], None]] = []
+        paths = (files.certificate, files.key, files.client_ca, files.proxy_ca)
+        self._follower = Follower(self._reload, *(path for path in paths if path is not None))
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Call `tell` after the files have changed. It may raise OperatorError."""
+        self._told.append(tell)
+
+    def start(self) -> None:
+        """Follow the files."""
+        self._follower.start()
+
+    async def stop(self) -> None:
+        """Follow them no longer."""
+        await self._follower.stop()
+
+    def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> None:
+        if self._current is not self.context:
+            connection.context = self._current
+
+    async def _reload(self) -> None:
+        try:
+            current = self._files.context()
+            for tell in self._told:
+                tell()
+        except OperatorError as error:
+            log.error("the listener's certificates stay as they were: %s", error)
+            return
+        self._current = current
+        log.info("the listener's certificates changed")
 
 
 def server_context(

@@ -71,10 +71,11 @@ class Authentication:
         self._app, self._options = app, options
         self._audiences, self._own_issuers = tuple(audiences), tuple(issuers)
         self._others = _Others()
+        self._authorities: list[Authorities] = []
         self._follower: Follower | None = None
         found = config.Configuration()
         if options.config_file is not None:
-            self._follower = Follower(options.config_file, self._reload)
+            self._follower = Follower(self._reload, options.config_file)
             found = config.load(options.config_file, self._own_issuers)
         elif options.oidc is not None:
             found = config.parse(options.oidc, self._own_issuers, "--oidc-*", options.oidc_algorithms)
@@ -136,12 +137,19 @@ class Authentication:
         options, proxy = self._options, self._options.front_proxy
         if proxy.client_ca_file is None:
             return [ClientCertificate(), self.bearer]
-        found: list[Authenticator] = [
-            FrontProxy(proxy, Authorities("--requestheader-client-ca-file", proxy.client_ca_file))
-        ]
+        authorities = Authorities("--requestheader-client-ca-file", proxy.client_ca_file)
+        self._authorities.append(authorities)
+        found: list[Authenticator] = [FrontProxy(proxy, authorities)]
         if options.client_ca_file is not None:
-            found.append(ClientCertificate(Authorities("--client-ca-file", options.client_ca_file)))
+            authorities = Authorities("--client-ca-file", options.client_ca_file)
+            self._authorities.append(authorities)
+            found.append(ClientCertificate(authorities))
         return [*found, self.bearer]
+
+    def reload_authorities(self) -> None:
+        """Read the files of those who vouch for certificates again. Raises OperatorError."""
+        for authorities in self._authorities:
+            authorities.reload()
 
     def _token_authenticators(
         self, keys: KeySet, issuers: Sequence[str], audiences: Sequence[str]

@@ -17,10 +17,16 @@ class Authorities:
     """The certificates of one CA file."""
 
     def __init__(self, flag: str, path: Path) -> None:
+        self._flag, self._path = flag, path
+        self._known: frozenset[bytes] = frozenset()
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the file, which may be another now. Raises OperatorError."""
         try:
-            found = x509.load_pem_x509_certificates(path.read_bytes())
+            found = x509.load_pem_x509_certificates(self._path.read_bytes())
         except (OSError, ValueError) as error:
-            raise OperatorError(f"{flag} {path} has no certificates in PEM form: {error}") from error
+            raise OperatorError(f"{self._flag} {self._path} has no certificates in PEM form: {error}") from error
         self._known = frozenset(certificate.public_bytes(Encoding.DER) for certificate in found)
 
     def vouch_for(self, chain: Iterable[bytes]) -> bool:

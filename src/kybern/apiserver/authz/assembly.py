@@ -49,7 +49,7 @@ class Authorization:
         self._webhooks: list[WebhookAuthorizer] = []
         self._follower: Follower | None = None
         if options.config_file is not None:
-            self._follower = Follower(options.config_file, self._reload)
+            self._follower = Follower(self._reload, options.config_file)
             self._enforce(self._made(config.load(options.config_file)))
         else:
             self._enforce(self._made(self._from_flags()))
