@@ -23,11 +23,14 @@ from kybern.apiserver.server import Server
 from kybern.apiserver.tracing import RequestTracing
 from kybern.process import tracing
 from kybern.process.daemon import OperatorError, reason, run_until_signalled
+from kybern.process.zpages import ZPages, flags_of
 from kybern.store.base import StoreUnavailable
 from kybern.store.encryption_store import EncryptedStore
 from kybern.store.opening import PREFIX, open_store
 
 log = logging.getLogger(__name__)
+
+_PAGES = ("/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version")
 
 add_flags = flags.add_flags
 
@@ -58,6 +61,7 @@ async def serve(args: argparse.Namespace) -> None:
         stack.push_async_callback(registry.close)
         app = App(registry)
         health.add_routes(app)
+        health.add_zpages(app, ZPages("kube-apiserver", flags_of(args), _PAGES))
         app.checks["etcd"] = store.problem
         if args.encryption_provider_config:
             encryption = Encryption(args.encryption_provider_config, registry.scheme, store)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
-from kybern.apiserver.app import App
+from kybern.apiserver.app import App, Handler
 from kybern.apiserver.request import Request, Response, json_response
 from kybern.process import metrics
 from kybern.process.version import VERSION
+from kybern.process.zpages import Page, ZPages
 
 ENDPOINTS = ("healthz", "livez", "readyz")
 LIVE = frozenset(("ping", "log", "etcd"))
@@ -26,6 +28,20 @@ def add_routes(app: App) -> None:
     for endpoint in ENDPOINTS:
         app.route(f"/{endpoint}", _health)
         app.route(f"/{endpoint}/*", _health)
+
+
+def add_zpages(app: App, pages: ZPages) -> None:
+    """Serve /statusz and /flagz."""
+    for path, page in (("/statusz", pages.statusz), ("/flagz", pages.flagz)):
+        app.route(path, _zpage(page))
+
+
+def _zpage(page: Callable[[str], Page]) -> Handler:
+    async def serve(app: App, request: Request) -> Response:
+        made = page(request.headers.get("accept", ""))
+        return Response(made.status, made.body, made.content_type)
+
+    return serve
 
 
 async def _version(app: App, request: Request) -> Response:

@@ -170,7 +170,9 @@ def _approver(signer: str) -> list[Object]:
 CLUSTER_ROLES: dict[str, list[Object]] = {
     "cluster-admin": [rule("*", group="*", resources="*"), urls("*", "*")],
     "system:discovery": [urls("get", f"{PUBLIC} /openapi /openapi/* /api /api/* /apis /apis/*")],
-    "system:monitoring": [urls("get", f"/metrics /metrics/slis {HEALTH} /livez/* /readyz/* /healthz/*")],
+    "system:monitoring": [
+        urls("get", f"/metrics /metrics/slis {HEALTH} /livez/* /readyz/* /healthz/* /statusz /flagz"),
+    ],
     "system:basic-user": [
         rule("create", group=AUTHZ, resources="selfsubjectaccessreviews selfsubjectrulesreviews"),
         rule("create", group=AUTHN, resources="selfsubjectreviews"),
