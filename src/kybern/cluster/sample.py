@@ -22,6 +22,11 @@ def deployment() -> Object:
         "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
     }
+    # Ordinary pods stay five minutes with a lost node; the sample is to show where they go.
+    tolerations = [
+        {"key": f"node.kubernetes.io/{why}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}
+        for why in ("not-ready", "unreachable")
+    ]
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -31,7 +36,7 @@ def deployment() -> Object:
             "selector": {"matchLabels": _LABELS},
             "template": {
                 "metadata": {"labels": _LABELS},
-                "spec": {"containers": [container], "terminationGracePeriodSeconds": 10},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 10, "tolerations": tolerations},
             },
         },
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.client.rest import Client
+from kybern.cloud import taints
 from kybern.cluster import balancer, cloud, credentials, machines, seed
 from kybern.cluster.layout import CONTROL_PLANE, HOME, WORKER, Layout, Settings
 from kybern.cluster.pki import Authority
@@ -74,7 +75,8 @@ def prepare_node(
 
 
 async def wait_for_nodes(client: Client, names: Iterable[str], patience: float, say: Callable[[str], None]) -> None:
-    """Until all are Ready. Raises OperatorError naming those that aren't."""
+    """Until all are Ready and, where there is a cloud, it has let pods in. Raises OperatorError naming those that aren't.
+    """
     nodes, missing = client.resource("v1", "nodes", namespaced=False), dict.fromkeys(names, "it has not registered")
     end = monotonic() + patience
     while missing:
@@ -84,8 +86,10 @@ async def wait_for_nodes(client: Client, names: Iterable[str], patience: float, 
                 if name in missing:
                     missing[name] = ready.get("message", "it has not reported")
                     if ready.get("status") == "True":
-                        del missing[name]
-                        say(name)
+                        missing[name] = "the cloud controller manager has not initialised it"
+                        if not taints.has(node, taints.UNINITIALIZED):
+                            del missing[name]
+                            say(name)
         except (APIError, OSError) as error:
             missing = dict.fromkeys(missing, str(error))
         if missing and monotonic() > end:
