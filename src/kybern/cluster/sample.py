@@ -9,6 +9,7 @@ NAMESPACE, NAME = "default", "hello"
 PORT = 80
 _PYTHON = ["/usr/local/bin/python3", "-m", "kybern.cluster.sample_app"]
 _LABELS = {"app.kubernetes.io/name": NAME}
+_RESOURCES = {"requests": {"cpu": "10m", "memory": "16Mi"}}
 LABEL_SELECTOR = f"app.kubernetes.io/name={NAME}"
 
 
@@ -20,7 +21,7 @@ def deployment() -> Object:
         "command": _PYTHON,
         "ports": [{"name": "http", "containerPort": 8080}],
         "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+        "resources": _RESOURCES,
     }
     # Ordinary pods stay five minutes with a lost node; the sample is to show where they go.
     tolerations = [
@@ -61,6 +62,8 @@ def visitor(url: str) -> Object:
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,
-            "containers": [{"name": "visitor", "image": KYBERN, "command": [*_PYTHON, "--visit", url]}],
+            "containers": [
+                {"name": "visitor", "image": KYBERN, "command": [*_PYTHON, "--visit", url], "resources": _RESOURCES}
+            ],
         },
     }

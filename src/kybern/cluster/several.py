@@ -75,8 +75,7 @@ def prepare_node(
 
 
 async def wait_for_nodes(client: Client, names: Iterable[str], patience: float, say: Callable[[str], None]) -> None:
-    """Until all are Ready and, where there is a cloud, it has let pods in. Raises OperatorError naming those that aren't.
-    """
+    """Until all are Ready and open to pods, which may be a cloud's to say. Raises OperatorError naming the others."""
     nodes, missing = client.resource("v1", "nodes", namespaced=False), dict.fromkeys(names, "it has not registered")
     end = monotonic() + patience
     while missing:
