@@ -131,6 +131,8 @@ class Play:
             if last:
                 return
             server = self.chance.choice(SERVERS)
+            for _ in range(self.chance.randrange(8)):  # it hears nothing for a while
+                await self.pause()
 
     async def listed(self, server: str) -> tuple[dict[str, int], int]:
         found: dict[str, int] = {}
