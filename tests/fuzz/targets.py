@@ -210,7 +210,9 @@ _POD = _seed(builders.pod("p"))
 TARGETS: dict[str, tuple[Target, tuple[bytes, ...]]] = {
     "JSON bodies": (json_body, (_POD, b'{"a":[1,2.5e3,null,true,"\\u00e9"]}')),
     "YAML bodies": (yaml_body, (_POD, b"kind: Pod\nmetadata: {name: x}\nspec:\n- &a 1\n- *a\n", b"? b\n: ~\n")),
-    "protobuf bodies": (protobuf_body, (b"\n\x0b\n\x02v1\x12\x05Event\x12\x00\x1a\x00\x22\x00",)),
+    "protobuf bodies": (protobuf_body, (
+        b"\n\x0b\n\x02v1\x12\x05Event\x12\x00\x1a\x00\x22\x00", b"\t\x10\xff\xff\xff\xff\xff\xf9\x01",
+    )),
     "label selectors": (label_selector, (b"a=b,c!=d", b"a in (b,c),!d", b"a notin (),b>1")),
     "field selectors": (field_selector, (b"metadata.name=a\\,b", b"spec.x!=y,a==b")),
     "quantities": (quantities, (b"1.5Gi", b"100m", b"-1e3", b".5", b"9223372036854775808")),

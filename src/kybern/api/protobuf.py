@@ -29,7 +29,7 @@ def decode(body: bytes) -> Object:
     try:
         envelope = dict(_fields(memoryview(body)[len(_MAGIC) :]))
         head = dict(_fields(envelope.get(1, b"")))
-        api_version, kind = (bytes(head.get(number, b"")).decode() for number in (1, 2))
+        api_version, kind = (_text(head.get(number, b"")) for number in (1, 2))
         message = root(api_version, kind)
         if not message:
             raise UnsupportedMediaType(
@@ -37,7 +37,7 @@ def decode(body: bytes) -> Object:
                 "application/json or application/yaml"
             )
         return {"kind": kind, "apiVersion": api_version, **_message(envelope.get(2, b""), message)}
-    except (IndexError, ValueError, UnicodeDecodeError, AttributeError, TypeError) as error:
+    except (IndexError, ValueError, AttributeError, TypeError, OverflowError, OSError, RecursionError) as error:
         raise BadRequest(f"the body is not valid protobuf: {error}") from None
 
 
@@ -94,7 +94,7 @@ def _message(data: bytes | memoryview, name: str) -> Object:
             made.setdefault(field.name, []).append(_value(raw, field.kind))
         elif field.shape == "map":
             pair = dict(_fields(raw))
-            made.setdefault(field.name, {})[bytes(pair.get(1, b"")).decode()] = _value(pair.get(2, b""), field.kind)
+            made.setdefault(field.name, {})[_text(pair.get(1, b""))] = _value(pair.get(2, b""), field.kind)
         else:
             value = _value(raw, field.kind)
             if not (value is None or value == "" or (field.kind in _DROPPED_WHEN_ZERO and not value)):
@@ -105,10 +105,17 @@ def _message(data: bytes | memoryview, name: str) -> Object:
 _DROPPED_WHEN_ZERO = ("int", "bool")
 
 
+def _text(raw: bytes | memoryview | int) -> str:
+    """A string; a number in its place would ask for as many bytes."""
+    if isinstance(raw, int):
+        raise ValueError("a number where text should be")
+    return bytes(raw).decode()
+
+
 def _value(raw: Any, kind: str) -> Any:
     match kind:
         case "string":
-            return bytes(raw).decode()
+            return _text(raw)
         case "int" | "int?":
             return raw - (1 << 64) if raw >> 63 else raw
         case "bool" | "bool?":
@@ -123,13 +130,13 @@ def _value(raw: Any, kind: str) -> Any:
             stamp = format_time(parts.get(1, 0)).removesuffix("Z")
             return f"{stamp}.{parts.get(2, 0) // 1000:06d}Z" if parts.get(1) else None
         case "quantity":
-            return bytes(parts.get(1, b"")).decode()
+            return _text(parts.get(1, b""))
         case "intorstring":
-            return bytes(parts.get(3, b"")).decode() if parts.get(1) else _value(parts.get(2, 0), "int")
+            return _text(parts.get(3, b"")) if parts.get(1) else _value(parts.get(2, 0), "int")
         case "json":
             return orjson.loads(parts.get(1, b"{}"))
         case "strings":
-            return [bytes(item).decode() for number, item in _fields(raw) if number == 1]
+            return [_text(item) for number, item in _fields(raw) if number == 1]
     return _message(raw, kind)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import ssl
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from kybern.api.errors import ServiceUnavailable
 from kybern.apiserver.kubelets import dialling, unreachable
+from kybern.apiserver.links import Links
 from kybern.apiserver.request import Request, Response, Upgrade
 from kybern.process import tracing
 from kybern.streaming import http1, tunnel
@@ -28,6 +30,9 @@ HOP_BY_HOP = frozenset(
     )
 )
 """Headers that concern one connection only (RFC 9110, 7.6.1)."""
+_CORS = frozenset(
+    f"access-control-allow-{what}" for what in ("credentials", "headers", "methods", "origin")
+)  # fmt: skip
 _SECRET = ("authorization", "impersonate-", "x-remote-")
 """How headers begin that are for this server, none of the backend's business, or that only this server may send."""
 
@@ -67,12 +72,35 @@ class Where(NamedTuple):
 
 
 async def forward(request: Request, url: str, tls: ssl.SSLContext | None) -> Response:
-    """Pass the request on to `url`, and its answer back; a redirection within the backend leads through the proxy.
-    Raises ServiceUnavailable, or APIError for an upgrade."""
+    """Pass the request on to `url`, and its answer back; links and redirections within the backend lead through the
+    proxy, and what the backend says of other origins isn't said of this server. Raises ServiceUnavailable, or APIError
+    for an upgrade."""
     response = await pass_on(request, Where(url, tls))
-    if response.status != 101:
-        response.headers = [(name, _moved(request, url, name, value)) for name, value in response.headers]
+    if response.status == 101:
+        return response
+    base = request.path[: len(request.path) - len(request.info.rest)]
+    links = Links(base, frozenset((urlsplit(url).netloc, request.headers.get("host", ""))))
+    headers = dict(response.headers)
+    response.headers = [
+        (name, links.moved(value) if name == "location" else value)
+        for name, value in response.headers
+        if name not in _CORS
+    ]
+    encoding = headers.get("content-encoding", "")
+    if headers.get("content-type", "").startswith("text/html") and encoding in ("", "gzip"):
+        response.headers = [(name, value) for name, value in response.headers if name != "content-length"]
+        if not isinstance(response.body, bytes) and request.method != "HEAD":
+            response.body = links.page(response.body, encoding, _charset(headers["content-type"]))
     return response
+
+
+def _charset(content_type: str) -> str:
+    """The page's encoding, where Python knows it; where not, bytes above 127 pass as they are."""
+    said = content_type.partition("charset=")[2].partition(";")[0].strip(" \"'") or "utf-8"
+    try:
+        return codecs.lookup(said).name
+    except LookupError:
+        return "utf-8"
 
 
 async def pass_on(request: Request, to: Where) -> Response:
@@ -81,12 +109,13 @@ async def pass_on(request: Request, to: Where) -> Response:
         return await upgrade(request, to.url, to.tls, to.address, to.headers)
     url, tls = to.url, to.tls
     headers = [*forwarded_headers(request), *to.headers, ("connection", "close")]
-    if request.body or request.method in ("POST", "PUT", "PATCH"):
+    body: bytes | http1.Body = request.body
+    if request.arriving is not None:
+        body = http1.Body(request.arriving.pieces(), request.arriving.length)
+    elif request.body or request.method in ("POST", "PUT", "PATCH"):
         headers.append(("content-length", str(len(request.body))))
     try:
-        answer = await http1.send(
-            url, ssl=tls, method=request.method, headers=headers, body=request.body, address=to.address
-        )
+        answer = await http1.send(url, ssl=tls, method=request.method, headers=headers, body=body, address=to.address)
     except (OSError, ssl.SSLError) as error:
         raise ServiceUnavailable(f"error trying to reach service: {dialling(error)}") from error
     return Response(answer.status, http1.body_of(answer, method=request.method), "", _answered(answer.headers))
@@ -95,19 +124,6 @@ async def pass_on(request: Request, to: Where) -> Response:
 def _answered(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """A backend's headers, for the client."""
     return [(name, value) for name, value in headers if name not in HOP_BY_HOP]
-
-
-def _moved(request: Request, url: str, name: str, value: str) -> str:
-    """A redirection within the backend leads back through the proxy."""
-    if name != "location":
-        return value
-    asked, target = urlsplit(url), urlsplit(value)
-    if target.netloc and target.netloc != asked.netloc:
-        return value
-    if not target.path.startswith("/"):
-        return value
-    base = request.path[: len(request.path) - len(request.info.rest)]
-    return urlunsplit(("", "", base + target.path, target.query, target.fragment))
 
 
 async def upgrade(

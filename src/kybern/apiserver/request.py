@@ -17,6 +17,7 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 
 if TYPE_CHECKING:
+    from kybern.apiserver.arriving import Arriving
     from kybern.apiserver.audit import Trail
 
 JSON = "application/json"
@@ -73,6 +74,7 @@ class Request:
 
     __slots__ = (
         "_args",
+        "arriving",
         "body",
         "client",
         "elsewhere",
@@ -107,6 +109,8 @@ class Request:
         self.query = query
         self.headers: dict[str, str] = {} if headers is None else headers
         self.body = body
+        self.arriving: Arriving | None = None
+        """The body while it arrives, where it is to be passed on and too long to be kept; `body` is then empty."""
         self.peer_certificate = peer_certificate
         """DER of the client's certificate, verified against the client CA by the listener."""
         self.client = client

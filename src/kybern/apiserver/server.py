@@ -21,6 +21,7 @@ import httptools
 from kybern.api.errors import BadRequest, RequestTooLarge
 from kybern.apiserver import deadline, wire
 from kybern.apiserver.app import App
+from kybern.apiserver.arriving import Arriving
 from kybern.apiserver.chain import LONG_RUNNING
 from kybern.apiserver.limits import MAX_BODY, MAX_HEADERS, MAX_PIPELINED
 from kybern.apiserver.request import Frame, Request, Response, Stream, Upgrade, status_response
@@ -38,6 +39,10 @@ KEEPALIVE_SECONDS = 60
 """An upgraded connection that has been silent this long is probed."""
 WRITE_HIGH = 512 * 1024
 """Unsent bytes of a connection from which on its writers wait."""
+
+
+_PASSED_ON = b"/proxy"
+"""What is in the path of requests whose bodies are passed on, however long they are."""
 
 
 class Connection(asyncio.Protocol):
@@ -73,6 +78,8 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._arriving = self._headed = False
         self._refused: Response | None = None
+        self._incoming: Arriving | None = None
+        """The body that is passed on as it comes."""
 
     def __del__(self) -> None:
         if self._transport is None and not self._server.closing:
@@ -131,12 +138,14 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(ConnectionResetError("client is gone"))
+        if self._incoming is not None:
+            self._incoming.lose()
 
     # From the parser.
 
     def on_message_begin(self) -> None:
         self._url, self._headers, self._repeated, self._body, self._size = b"", {}, {}, [], 0
-        self._refused = None
+        self._refused = self._incoming = None
         self._arriving, self._headed = True, False
         if self._task is None:
             self.since = monotonic()
@@ -163,13 +172,18 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._headed = True
         length = self._headers.get("content-length", "")
-        if length and int(length) > MAX_BODY:
+        if _PASSED_ON in self._url and (not length or int(length) > MAX_BODY) and self._has_body(length):
+            self._begin_body(int(length) if length else None)
+        elif length and int(length) > MAX_BODY:
             self._refused = _too_large()
             self._finish_message(complete=False)
         elif self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(wire.CONTINUE)
 
     def on_body(self, body: bytes) -> None:
+        if self._incoming is not None:
+            self._incoming.feed(body)
+            return
         self._size += len(body)
         if self._size <= MAX_BODY:
             self._body.append(body)
@@ -178,8 +192,21 @@ class Connection(asyncio.Protocol):
             self._finish_message(complete=False)
 
     def on_message_complete(self) -> None:
-        if self._refused is None:
+        if self._incoming is not None:
+            self._incoming.finish()
+        elif self._refused is None:
             self._finish_message(complete=True)
+
+    def _has_body(self, length: str) -> bool:
+        return bool(length) or "chunked" in self._headers.get("transfer-encoding", "").lower()
+
+    def _begin_body(self, length: int | None) -> None:
+        """Answer a request whose body goes on arriving; it is the connection's last."""
+        if self._headers.get("expect", "").lower() == "100-continue":
+            self._transport.write(wire.CONTINUE)
+        self._incoming = Arriving(length, self._transport.pause_reading, self._transport.resume_reading)
+        self._keep_alive = False
+        self._finish_message(complete=True)
 
     def _finish_message(self, *, complete: bool) -> None:
         """Queue what has arrived. One that is refused is answered without reading on, and ends the connection."""
@@ -197,6 +224,7 @@ class Connection(asyncio.Protocol):
         body = b"".join(self._body) if len(self._body) != 1 else self._body[0]
         request = Request(method, path, query, self._headers, body, self._peer, self._client)
         request.peer_chain, request.repeated = self._chain, self._repeated
+        request.arriving = self._incoming
         self._body = []
         if self._refused is not None or not self._parser.should_keep_alive():
             self._keep_alive = False

@@ -17,6 +17,13 @@ CONNECT_TIMEOUT = 30.0
 Headers = list[tuple[str, str]]
 
 
+class Body(NamedTuple):
+    """A request's body that comes piece by piece; `length` in bytes, None where it isn't known."""
+
+    pieces: AsyncIterator[bytes]
+    length: int | None
+
+
 class Answer(NamedTuple):
     """A response whose body has not been read. Header names are in lower case, in order, repeated ones kept."""
 
@@ -36,11 +43,12 @@ async def send(
     ssl: SSLContext | None = None,
     method: str = "GET",
     headers: Iterable[tuple[str, str]] = (),
-    body: bytes = b"",
+    body: bytes | Body = b"",
     address: tuple[str, int] | None = None,
 ) -> Answer:
     """Send a request to `url` (http or https; `ssl` None is the system's trust) and give the answer once its head is
-    there; the caller closes its writer. `address` is where its host is, if its name doesn't lead there. Raises OSError
+    there (a body in pieces may still be on its way); the caller closes its writer. `address` is where its host is, if
+    its name doesn't lead there. Raises OSError
     (ConnectionError where the answer is not HTTP), TimeoutError if there is no connection in time."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
@@ -55,8 +63,16 @@ async def send(
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         lines = [f"{method} {target} HTTP/1.1", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in headers)]
-        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body)
-        await writer.drain()
+        if isinstance(body, Body):
+            lines.append("Transfer-Encoding: chunked" if body.length is None else f"Content-Length: {body.length}")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+        writer.write(head if isinstance(body, Body) else head + body)
+        if isinstance(body, Body):
+            sending = asyncio.ensure_future(_send_body(writer, body))
+            _SENDING.add(sending)
+            sending.add_done_callback(_SENDING.discard)
+        else:
+            await writer.drain()
         status = 100
         while 100 <= status < 200 and status != 101:
             status, answered = await _read_head(reader)
@@ -64,6 +80,23 @@ async def send(
         writer.close()
         raise
     return Answer(status, answered, reader, writer)
+
+
+_SENDING: set[asyncio.Task[None]] = set()
+"""Bodies on their way: nothing else holds on to their tasks."""
+
+
+async def _send_body(writer: asyncio.StreamWriter, body: Body) -> None:
+    """Send it all. Where it is cut short the connection is too, as there is no other way to say so."""
+    try:
+        async for piece in body.pieces:
+            writer.write(piece if body.length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+        if body.length is None:
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+    except ConnectionError:
+        writer.close()
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, Headers]:
