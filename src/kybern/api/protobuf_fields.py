@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from kybern.api.protobuf_more import MORE_MESSAGES
 from kybern.api.protobuf_pod import POD_MESSAGES
 
 
@@ -237,16 +238,20 @@ MESSAGES: dict[str, str] = {
 
 ROOTS: dict[str, str] = {
     "v1": "Namespace ConfigMap Secret ServiceAccount Binding Service ResourceQuota PersistentVolumeClaim Event Pod "
-    "DeleteOptions",
+    "DeleteOptions Endpoints LimitRange Node PodTemplate ReplicationController",
     "meta.k8s.io/v1": "DeleteOptions",
     "apps/v1": "Deployment ReplicaSet DaemonSet StatefulSet ControllerRevision",
+    "apiregistration.k8s.io/v1": "APIService",
+    "autoscaling/v2": "HorizontalPodAutoscaler=autoscaling.v2.HPA",
     "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA",
     "batch/v1": "Job CronJob",
     "certificates.k8s.io/v1": "CertificateSigningRequest",
     "coordination.k8s.io/v1": "Lease",
     "discovery.k8s.io/v1": "EndpointSlice",
+    "networking.k8s.io/v1": "Ingress IngressClass NetworkPolicy IPAddress ServiceCIDR",
+    "networking.k8s.io/v1beta1": "IPAddress ServiceCIDR",
+    "node.k8s.io/v1": "RuntimeClass",
     "events.k8s.io/v1": "Event=events.Event",
-    "networking.k8s.io/v1": "Ingress IngressClass NetworkPolicy",
     "policy/v1": "Eviction PodDisruptionBudget",
     "policy/v1beta1": "Eviction",
     "scheduling.k8s.io/v1": "PriorityClass",
@@ -268,12 +273,16 @@ def root(api_version: str, kind: str) -> str:
     return ""
 
 
+def _entries(message: str) -> str:
+    return MESSAGES.get(message) or POD_MESSAGES.get(message) or MORE_MESSAGES[message]
+
+
 @lru_cache(maxsize=512)
 def fields(message: str) -> dict[int, Field]:
     """A message's fields by number. Raises KeyError for a message without a table."""
     made: dict[int, Field] = {}
     number = 1
-    for entry in (MESSAGES.get(message) or POD_MESSAGES[message]).split():
+    for entry in _entries(message).split():
         if entry.startswith("@"):
             number = int(entry[1:])
             continue

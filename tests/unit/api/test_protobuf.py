@@ -5,6 +5,7 @@ import pytest
 from kybern.api import protobuf
 from kybern.api.errors import BadRequest, UnsupportedMediaType
 from kybern.api.protobuf_fields import MESSAGES, fields
+from kybern.api.protobuf_more import MORE_MESSAGES
 from kybern.api.protobuf_pod import POD_MESSAGES
 from kybern.api.schema import raw_definitions
 
@@ -106,7 +107,7 @@ def _names(message: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("message", sorted({*MESSAGES, *POD_MESSAGES} - _PARTS))
+@pytest.mark.parametrize("message", sorted({*MESSAGES, *POD_MESSAGES, *MORE_MESSAGES} - _PARTS))
 def test_every_field_is_one_of_the_schema(message: str) -> None:
     short = message.rpartition(".")[2]
     short = _RENAMED.get(short, short)
