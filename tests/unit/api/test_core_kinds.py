@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kybern.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
 from kybern.api.core.endpoints import Endpoints
 from kybern.api.core.limitrange import LimitRange
 from kybern.api.core.namespace import Namespace
@@ -16,6 +17,7 @@ from kybern.api.core.secret import Secret
 from kybern.api.core.serviceaccount import ServiceAccount
 from kybern.api.discovery.endpointslice import EndpointSlice
 from kybern.api.field import Errors
+from kybern.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kybern.api.resource import Preparation, Resource
 from kybern.api.types import Object
 from kybern.testing.certificates import certificate, key, key_pem
@@ -190,9 +192,30 @@ def test_endpoint_slices() -> None:
     made = {"addressType": "IPv6", "endpoints": [{"addresses": ["FD00::1"], "hints": hints}]}
     assert said(EndpointSlice(), made) == ['endpoints[0].hints.forNodes[1].name: Duplicate value: "n"']
     assert "should be in RFC 5952 canonical format" in warned(EndpointSlice(), made)[0]
-    assert warned(EndpointSlice(), {"addressType": "FQDN"}) == ["addressType: FQDN endpoints are deprecated"]
+    named = {"addressType": "FQDN", "endpoints": [{"addresses": ["host"]}]}
+    assert warned(EndpointSlice(), named) == ["addressType: FQDN endpoints are deprecated"]
+    assert "should be a domain with at least two segments separated by dots" in said(EndpointSlice(), named)[0]
 
 
 def test_service_accounts_warn() -> None:
     obj = {"metadata": {"name": "a", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}}
     assert "deprecated in v1.32+" in warned(ServiceAccount(), obj)[0]
+
+
+def test_budgets_and_autoscalers() -> None:
+    errors, budget = Errors(), {"status": {"conditions": [{"type": "DisruptionAllowed", "status": "Maybe"}]}}
+    PodDisruptionBudget().validate_status(budget, {}, errors)
+    assert [error.path for error in errors] == [
+        "status.conditions[0].status", "status.conditions[0].lastTransitionTime", "status.conditions[0].reason",
+    ]  # fmt: skip
+    metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 5}}}
+    rules = {"tolerance": "-1", "policies": [{"type": "Pods", "value": 1, "periodSeconds": 1}]}
+    target = {"kind": "Deployment", "name": "d"}
+    obj = {
+        "spec": {"scaleTargetRef": target, "maxReplicas": 2, "metrics": [metric], "behavior": {"scaleUp": rules}}
+    }
+    assert said(HorizontalPodAutoscaler(), obj) == [
+        "spec.metrics[0].resource.target.type: Required value: must specify a metric target type",
+        'spec.metrics[0].resource.target.type: Invalid value: "": must be either Utilization, Value, or AverageValue',
+        'spec.behavior.scaleUp.tolerance: Invalid value: "-1": must be greater than or equal to 0',
+    ]

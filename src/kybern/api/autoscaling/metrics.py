@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kybern.api import names, quantity, selectors, validation
+from kybern.api import names, quantity, selectors
 from kybern.api.cells import at
 from kybern.api.field import Errors
 from kybern.api.types import Object
@@ -112,7 +112,11 @@ def _check_source(source: Object, kind: str, path: str, errors: Errors) -> None:
     if kind == "Object":
         _check_reference(source.get("describedObject") or {}, f"{path}.describedObject", errors)
     target, where = source.get("target") or {}, f"{path}.target"
-    validation.one_of(target.get("type"), _TARGETS, f"{where}.type", errors)
+    if not target.get("type"):
+        errors.required(f"{where}.type", "must specify a metric target type")
+    if target.get("type") not in _TARGETS:
+        detail = "must be either Utilization, Value, or AverageValue"
+        errors.invalid(f"{where}.type", target.get("type") or "", detail)
     _check_amounts(target, where, errors)
     utilization, average, value = (target.get(k) for k in ("averageUtilization", "averageValue", "value"))
     if kind in ("Resource", "ContainerResource"):

@@ -109,8 +109,7 @@ def _check_hints(hints: list[Object], key: str, path: str, errors: Errors) -> No
 
 def _check_address(address: str, kind: str, path: str, errors: Errors) -> None:
     if kind == "FQDN":
-        for problem in names.dns_subdomain(address):
-            errors.invalid(path, address, problem)
+        _check_domain(address.removesuffix("."), path, errors)
         return
     try:
         family = f"IPv{ipaddress.ip_address(address).version}"
@@ -120,6 +119,21 @@ def _check_address(address: str, kind: str, path: str, errors: Errors) -> None:
         errors.invalid(path, address, f"must be an {kind} address")
         return
     validation.endpoint_ip(address, path, errors)
+
+
+def _check_domain(name: str, path: str, errors: Errors) -> None:
+    if not name:
+        errors.required(path)
+        return
+    if problems := names.dns_subdomain(name):
+        errors.invalid(path, name, ",".join(problems))
+    elif "." not in name:
+        errors.invalid(path, name, "should be a domain with at least two segments separated by dots")
+    else:
+        for label in name.split("."):
+            if problems := names.dns_label(label):
+                errors.invalid(path, label, ",".join(problems))
+                return
 
 
 def _check_ports(ports: list[Object], errors: Errors) -> None:

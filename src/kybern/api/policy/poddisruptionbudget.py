@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kybern.api import selectors, validation
 from kybern.api.cells import at, number
+from kybern.api.conditions import validate_conditions
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
@@ -53,5 +54,6 @@ class PodDisruptionBudget(Resource):
             errors.unsupported("spec.unhealthyPodEvictionPolicy", policy, _POLICIES)
 
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
+        validate_conditions(at(obj, "status", "conditions"), "status.conditions", errors)
         keys = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
         validation.all_not_negative(obj.get("status") or {}, "status", keys, errors)
