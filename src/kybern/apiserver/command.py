@@ -163,6 +163,7 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
         disable_admission_plugins=args.disable_admission_plugins,
         admission_control_config_file=args.admission_control_config_file,
         enable_aggregator_routing=args.enable_aggregator_routing,
+        aggregator_reject_forwarding_redirect=args.aggregator_reject_forwarding_redirect,
         proxy_client_cert_file=args.proxy_client_cert_file,
         proxy_client_key_file=args.proxy_client_key_file,
         default_not_ready_toleration_seconds=args.default_not_ready_toleration_seconds,

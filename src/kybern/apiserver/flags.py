@@ -127,6 +127,8 @@ def _add_aggregator_flags(add: Add) -> None:
     path = {"type": Path, "default": None, "metavar": "FILE"}
     add("--proxy-client-cert-file", **path, help="certificate shown to servers behind this one")
     add("--proxy-client-key-file", **path, help="its key")
+    add("--aggregator-reject-forwarding-redirect", type=boolean, default=True, nargs="?", const=True,
+        help="don't let servers behind this one send clients elsewhere")  # fmt: skip
     add("--enable-aggregator-routing", type=boolean, default=False, nargs="?", const=True,
         help="reach servers behind this one and webhooks at endpoints, not at cluster addresses")  # fmt: skip
 

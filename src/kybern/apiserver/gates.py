@@ -70,6 +70,7 @@ class GateOptions:
     admission_control_config_file: Path | None = None
     enable_aggregator_routing: bool = False
     """Whether Services that APIServices and webhooks name are reached at their endpoints."""
+    aggregator_reject_forwarding_redirect: bool = True
     proxy_client_cert_file: Path | None = None
     proxy_client_key_file: Path | None = None
     """Who this server is to servers behind it."""
@@ -181,7 +182,8 @@ class Gates:
         if self.app.registry.scheme.resource(*SERVICES) is None:
             return None
         certificate, key = self.options.proxy_client_cert_file, self.options.proxy_client_key_file
-        made = Aggregator(self.app, (certificate, key) if certificate and key else None)
+        identity = (certificate, key) if certificate and key else None
+        made = Aggregator(self.app, identity, redirects=not self.options.aggregator_reject_forwarding_redirect)
         self._discovery.others = self._openapi.others = made
         return made
 

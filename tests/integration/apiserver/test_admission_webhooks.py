@@ -17,7 +17,8 @@ from kybern.apiserver import audit_policy
 from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
 from kybern.apiserver.audit_outputs import LogOutput
-from tests.integration.apiserver.inprocess import MERGE, Api
+from kybern.apiserver.gates import GateOptions
+from tests.integration.apiserver.inprocess import MERGE, Api, serving
 from tests.integration.apiserver.outside import authority, listening
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,12 +30,13 @@ class Hook:
     """A webhook: `decide` makes the response of a request, `asked` are the requests it got."""
 
     def __init__(self, decide: Decide) -> None:
-        self.decide, self.asked, self.port = decide, list[dict[str, Any]](), 0
+        self.decide, self.asked, self.tokens = decide, list[dict[str, Any]](), list[str | None]()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         review = await request.json()
         asked = review["request"]
         self.asked.append(asked)
+        self.tokens.append(request.headers.get("Authorization"))
         response = self.decide(asked)
         if "delay" in response:
             await asyncio.sleep(response["delay"])
@@ -141,6 +143,14 @@ async def test_a_webhook_may_touch_only_what_the_request_may(api: Api) -> None:
         assert changed["metadata"]["labels"] == {"by": "UPDATE"} and changed["status"] == {}
 
 
+async def test_a_webhook_cannot_take_a_name_away(api: Api) -> None:
+    path = await api.maps("a")
+    async with hooked(api, lambda _: patch({"op": "remove", "path": "/metadata/name"})):
+        await api.why(422, "POST", path, {"metadata": {"name": "x"}})
+        changed = await api.ok("PATCH", f"{path}/a", {"data": {"k": "v"}}, kind=MERGE)
+    assert changed["metadata"]["name"] == "a"
+
+
 async def test_what_a_webhook_adds_gets_its_defaults(api: Api) -> None:
     container = {"name": "sidecar", "image": "b"}
     rule = {"resources": ["pods"], "operations": ["CREATE"]}
@@ -149,7 +159,7 @@ async def test_what_a_webhook_adds_gets_its_defaults(api: Api) -> None:
     def decide(asked: dict[str, Any]) -> dict[str, Any]:
         return {} if len(asked["object"]["spec"]["containers"]) > 1 else patch(operation)
 
-    async with hooked(api, decide, rule=rule):
+    async with hooked(api, decide, rule=rule, reinvocationPolicy="IfNeeded") as hook:
         pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "a"}]}}
         namespace = await api.ns()
         await api.ok("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
@@ -157,6 +167,8 @@ async def test_what_a_webhook_adds_gets_its_defaults(api: Api) -> None:
     added = made["spec"]["containers"][1]
     assert added["terminationMessagePath"] == "/dev/termination-log" and added["imagePullPolicy"] == "Always"
     assert added["volumeMounts"], "the service account's token isn't mounted: plugins were not asked once more"
+    assert [len(asked["object"]["spec"]["containers"]) for asked in hook.asked] == [1, 2]
+    assert hook.asked[1]["object"]["spec"]["containers"][1]["volumeMounts"] == added["volumeMounts"]
 
 
 @pytest.mark.parametrize(
@@ -315,6 +327,23 @@ async def test_a_webhook_with_side_effects_is_not_asked_of_dry_runs(api: Api) ->
         await registry.guaranteed_update(resource, "", "a", old_style)
         message = await api.why(400, "POST", f"{path}?dryRun=All", {"metadata": {"name": "x"}})
     assert message == 'admission webhook "a.example.com" does not support dry run' and hook.asked == []
+
+
+async def test_the_kubeconfig_of_the_plugin_says_who_calls(tmp_path: Path) -> None:
+    users = [{"name": "*", "user": {"token": "secret"}}]
+    (tmp_path / "kubeconfig").write_text(json.dumps({"kind": "Config", "users": users}))
+    plugin = {"kind": "WebhookAdmissionConfiguration", "apiVersion": "apiserver.config.k8s.io/v1"}
+    plugin["kubeConfigFile"] = str(tmp_path / "kubeconfig")
+    plugins = [{"name": "ValidatingAdmissionWebhook", "configuration": plugin}]
+    whole = {"kind": "AdmissionConfiguration", "apiVersion": "apiserver.config.k8s.io/v1", "plugins": plugins}
+    (tmp_path / "admission").write_text(json.dumps(whole))
+    async with (
+        serving(GateOptions(admission_control_config_file=tmp_path / "admission")) as api,
+        hooked(api, nothing, "validating") as known,
+        hooked(api, nothing) as unknown,
+    ):
+        await api.maps("x")
+    assert known.tokens == ["Bearer secret"] and unknown.tokens == [None]
 
 
 async def test_warnings_reach_the_client(api: Api) -> None:

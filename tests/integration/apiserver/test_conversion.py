@@ -59,11 +59,12 @@ class Converter:
     """Makes `spec.host` and `spec.port` (v2) of `spec.hostPort` (v1), and back. `spoil` changes its answers."""
 
     def __init__(self) -> None:
-        self.calls, self.broken = 0, False
+        self.calls, self.broken, self.delay = 0, False, 0.0
         self.spoil: Callable[[dict[str, Any]], None] = lambda review: None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.calls += 1
+        await asyncio.sleep(self.delay)
         if self.broken:
             return web.Response(status=500, text="broken")
         review = await request.json()
@@ -129,6 +130,26 @@ async def test_each_version_shows_and_stores_what_the_webhook_makes(api: Api) ->
         assert converter.calls == calls, "reads convert anew"
     page = api.app.telemetry.page().decode()
     assert f'_conversion_duration_seconds_count{{crd_name="hosts.{group}",from_version="{group}/v1"' in page
+
+
+async def test_a_slow_webhook_hides_no_write_and_changes_no_order(api: Api) -> None:
+    group = "slow.example.com"
+    async with converting(api, group) as (converter, path):
+        v1, v2 = f"/apis/{group}/v1{path}", f"/apis/{group}/v2{path}"
+        await api.ok("GET", v2)
+        converter.delay = 0.05
+        async with api.watch(v2) as new:
+            for number in range(5):
+                await api.ok("POST", v1, {"metadata": {"name": f"h{number}"}, "spec": {"hostPort": f"h:{number}"}})
+            listed = await api.ok("GET", v2)
+            assert [item["spec"]["port"] for item in listed["items"]] == ["0", "1", "2", "3", "4"]
+            assert int(listed["metadata"]["resourceVersion"]) >= int(listed["items"][-1]["metadata"]["resourceVersion"])
+            told = [event["object"]["spec"]["port"] for event in new.take() if event["type"] == "ADDED"]
+            assert told == ["0", "1", "2", "3", "4"]
+        made = await asyncio.gather(
+            *(api.ok("PATCH", f"{v2}/h0", {"metadata": {"annotations": {str(n): "x"}}}, kind=MERGE) for n in range(4))
+        )
+        assert max(len(obj["metadata"]["annotations"]) for obj in made) == 4
 
 
 async def test_a_dry_run_and_status_go_by_their_version_too(api: Api) -> None:

@@ -16,6 +16,7 @@ from kybern.api.types import Object
 
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
+_REVIEW_VERSIONS = ("v1", "v1beta1")
 _SCOPES = ("Cluster", "Namespaced")
 MAX_SELECTABLE = 8
 _AT_ROOT = {
@@ -265,8 +266,22 @@ def _check_conversion(conversion: Object, errors: Errors) -> None:
     else:
         clients.validate(client, f"{path}.webhook.clientConfig", errors)
         clients.validate_bundle(client, f"{path}.webhook.clientConfig", errors)
-    if not at(webhook, "conversionReviewVersions"):
-        errors.required(f"{path}.webhook.conversionReviewVersions")
+    versions = at(webhook, "conversionReviewVersions") or []
+    _check_review_versions(versions, f"{path}.webhook.conversionReviewVersions", errors)
+
+
+def _check_review_versions(versions: list[str], path: str, errors: Errors) -> None:
+    if not versions:
+        errors.required(path)
+        return
+    for index, version in enumerate(versions):
+        if version in versions[:index]:
+            errors.invalid(f"{path}[{index}]", version, "duplicate version")
+            continue
+        for problem in names.dns1035_label(version):
+            errors.invalid(f"{path}[{index}]", version, problem)
+    if not set(versions) & set(_REVIEW_VERSIONS):
+        errors.invalid(path, versions, f"must include at least one of {', '.join(_REVIEW_VERSIONS)}")
 
 
 def _check_approval(crd: Object, group: str, errors: Errors) -> None:

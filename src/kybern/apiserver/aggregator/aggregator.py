@@ -56,8 +56,8 @@ class Looked:
 class Aggregator:
     """See the module. `identity` are the files of --proxy-client-cert-file and --proxy-client-key-file."""
 
-    def __init__(self, app: App, identity: tuple[Path, Path] | None = None) -> None:
-        self._app, self._registry, self._identity = app, app.registry, identity
+    def __init__(self, app: App, identity: tuple[Path, Path] | None = None, *, redirects: bool = False) -> None:
+        self._app, self._registry, self._identity, self._redirects = app, app.registry, identity, redirects
         resource = app.registry.scheme.resource(*SERVICES)
         if resource is None:
             raise LookupError(f"the scheme has no {SERVICES[1]}")
@@ -145,7 +145,7 @@ class Aggregator:
         self._look_after(new)
 
     def _look_after(self, service: Object) -> None:
-        made = Looked(Backend(service, self._resolver, self._identity))
+        made = Looked(Backend(service, self._resolver, self._identity, redirects=self._redirects))
         made.backend.available = availability.is_available(service)
         self._looked[made.backend.name] = made
         self._app.aggregated[made.backend.group, made.backend.version] = made.backend.serve

@@ -15,7 +15,7 @@ from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.apiserver import proxy
 from kybern.apiserver.app import App
-from kybern.apiserver.request import JSON, Request, Response, Upgrade, UserInfo
+from kybern.apiserver.request import JSON, Request, Response, UserInfo
 from kybern.apiserver.webhooks.client import explained
 from kybern.apiserver.webhooks.services import Address, ServiceResolver
 from kybern.streaming import http1
@@ -40,11 +40,13 @@ class Fetched(NamedTuple):
 
 class Backend:
     """What an APIService says of a server, and the way to it. `identity` are the files of --proxy-client-cert-file and
-    --proxy-client-key-file."""
+    --proxy-client-key-file; `redirects`: clients may be sent elsewhere."""
 
-    def __init__(self, service: Object, resolver: ServiceResolver, identity: tuple[Path, Path] | None) -> None:
+    def __init__(
+        self, service: Object, resolver: ServiceResolver, identity: tuple[Path, Path] | None, *, redirects: bool = False
+    ) -> None:
         spec = service["spec"]
-        self.spec, self._resolver, self._identity = spec, resolver, identity
+        self.spec, self._resolver, self._identity, self._redirects = spec, resolver, identity, redirects
         self.name: str = service["metadata"]["name"]
         self.group, self.version = spec.get("group") or "", spec["version"]
         self.place = (spec["service"]["namespace"], spec["service"]["name"], int(spec["service"].get("port") or 443))
@@ -75,7 +77,7 @@ class Backend:
             answer = await proxy.pass_on(request, proxy.Where(url, tls, address, identity_headers(request.user)))
         except APIError as error:
             return _plain(503, error.message.encode())
-        if 300 <= answer.status < 400 and answer.status != 304 and not isinstance(answer, Upgrade):
+        if not self._redirects and 300 <= answer.status < 400 and answer.status != 304:
             return _plain(502, REDIRECTED)
         return answer
 

@@ -95,6 +95,8 @@ async def taken(a: Attributes, before: Object, changed: Object, target: Target) 
             metadata[name] = before["metadata"][name]
         else:
             metadata.pop(name, None)
+    if a.operation != CREATE:
+        metadata |= {name: before["metadata"][name] for name in ("name", "namespace") if name in before["metadata"]}
     made = _within(a, before, made)
     a.resource.default(made)
     return made
