@@ -15,6 +15,7 @@ NEVER = frozenset(
         "core.v1.PodSpec.ephemeralContainers",  # only through their subresource
         "core.v1.NodeSpec.configSource",  # dropped since v1.24, like what is reported of it
         "core.v1.NodeStatus.config",
+        *(f"events.v1.Event.deprecated{field}" for field in ("Count", "FirstTimestamp", "LastTimestamp", "Source")),
         "flowcontrol.v1.PriorityLevelConfigurationSpec.exempt",  # of the level called so alone
         "certificates.v1.CertificateSigningRequestSpec.extra",  # the server says who asks
         "certificates.v1.CertificateSigningRequestSpec.groups",
@@ -61,7 +62,7 @@ BY_FIELD: dict[str, Any] = {
     "core.v1.ConfigMap.binaryData": {"bytes": "AAEC"},
     "core.v1.Event.type": "Warning",
     "events.v1.Event.type": "Warning",
-    "events.v1.Event.deprecatedLastTimestamp": "2030-01-02T03:04:05Z",
+    "events.v1.EventSeries.count": 2,
     "core.v1.ObjectReference.namespace": "filled",
     "core.v1.ResourceQuotaSpec.scopes": ["NotTerminating"],
     "core.v1.ResourceQuotaSpec.hard": {"pods": "5"},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kybern.api import durations
+from kybern.api import durations, names
 from kybern.api.cells import at, text
 from kybern.api.field import Errors
 from kybern.api.resource import Column, Resource
@@ -57,6 +57,7 @@ COLUMNS = (
     Column("Name", "string", text("metadata", "name"), "", 1, "name"),
 )
 
+_WORD_LENGTH, _NOTE_LENGTH = 128, 1024
 INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 
@@ -65,6 +66,7 @@ class Event(Resource):
     short_names = ("ev",)
     has_generation = False
     time_to_live = 3600
+    validates_name = "path_segment"
     columns = COLUMNS
     name_column = False
     selectable_fields = (
@@ -85,29 +87,27 @@ class Event(Resource):
         return fields
 
     def validate(self, obj: Object, errors: Errors) -> None:
-        involved = at(obj, "involvedObject", "namespace") or ""
-        namespace = obj["metadata"].get("namespace") or ""
-        if not involved:
-            if namespace not in ("", "default", "kube-system"):
-                errors.invalid("involvedObject.namespace", involved, "does not match event.namespace")
-        elif involved != namespace:
-            errors.invalid("involvedObject.namespace", involved, "does not match event.namespace")
-        if obj.get("eventTime"):
-            self._validate_new_style(obj, errors)
+        self.validate_any(obj, "reportingComponent", errors)
 
-    def _validate_new_style(self, obj: Object, errors: Errors) -> None:
-        """The stricter rules for events that carry an eventTime, as those of events.k8s.io do."""
-        for name, shown in (("reportingComponent", "reportingController"), ("reportingInstance", "reportingInstance")):
-            if not obj.get(name):
-                errors.required(shown)
-            elif len(obj[name]) > 128:
-                errors.invalid(shown, "", "can have at most 128 characters")
-        for name in ("action", "reason"):
-            if not obj.get(name):
-                errors.required(name)
-            elif len(obj[name]) > 128:
-                errors.invalid(name, "", "can have at most 128 characters")
-        if len(obj.get("message") or "") > 1024:
-            errors.invalid("message", "", "can have at most 1024 characters")
-        if obj.get("type") not in ("Normal", "Warning"):
-            errors.invalid("type", "", "has invalid value: " + str(obj.get("type") or ""))
+    def validate_any(self, obj: Object, reporter: str, errors: Errors) -> None:
+        """Rules of events of both groups. `reporter` is what the group calls who reports."""
+        involved, namespace = at(obj, "involvedObject", "namespace") or "", obj["metadata"].get("namespace") or ""
+        if obj.get("eventTime"):
+            fits = bool(involved) or namespace in ("default", "kube-system")
+        else:
+            fits = namespace == involved if involved else namespace in ("", "default")
+        if not fits:
+            errors.invalid("involvedObject.namespace", involved, "does not match event.namespace")
+        if not obj.get("eventTime"):
+            return
+        if not obj.get("reportingComponent"):
+            errors.required(reporter)
+        for problem in names.qualified_name(obj.get("reportingComponent") or ""):
+            errors.invalid(reporter, obj.get("reportingComponent") or "", problem)
+        for field in ("reportingInstance", "action", "reason"):
+            if not obj.get(field):
+                errors.required(field)
+            elif len(obj[field].encode()) > _WORD_LENGTH:
+                errors.invalid(field, "", f"can have at most {_WORD_LENGTH} characters")
+        if len((obj.get("message") or "").encode()) > _NOTE_LENGTH:
+            errors.invalid("message", "", f"can have at most {_NOTE_LENGTH} characters")
