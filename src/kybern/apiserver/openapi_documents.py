@@ -27,7 +27,7 @@ def v3(group: str, version: str, resources: Iterable[Resource], schemas: Schemas
     listed = [op for resource in resources for op in operations(resource, version, schemas)]
     paths: Object = {}
     for op in listed:
-        item = paths.setdefault(op.path, {"parameters": _v3_parameters(op.path_parameters, ("pretty",))})
+        item = paths.setdefault(op.path, {"parameters": _v3_parameters(op.path_parameters, op.shared)})
         item[op.method] = _v3_operation(op, root(group, version))
     names = {name for op in listed for name in (op.body, op.answer)}
     kinds = {schemas.name(r.group, version, kind) for r in resources for kind in (r.kind, f"{r.kind}List")}
@@ -49,7 +49,7 @@ def v2(groups: Iterable[tuple[str, str, list[Resource]]], schemas: Schemas, git_
             names |= {schemas.name(group, version, kind) for kind in (resource.kind, f"{resource.kind}List")}
             for op in operations(resource, version, schemas):
                 names |= {op.body, op.answer}
-                item = paths.setdefault(op.path, {"parameters": _v2_parameters(op.path_parameters, ("pretty",))})
+                item = paths.setdefault(op.path, {"parameters": _v2_parameters(op.path_parameters, op.shared)})
                 item[op.method] = _v2_operation(op, root(group, version))
     return {
         "swagger": "2.0",

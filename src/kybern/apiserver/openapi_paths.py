@@ -96,6 +96,11 @@ class Operation:
     codes: tuple[int, ...]
     consumes: tuple[str, ...] = ("*/*",)
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The query parameters of all the path's methods."""
+        return ("pretty",) if "pretty" in self.query else ()
+
 
 def operations(resource: Resource, version: str, schemas: Schemas) -> Iterator[Operation]:
     """Every operation of a resource in a version."""
@@ -163,7 +168,7 @@ class _Maker:
             yield self.make("post", self.base, "create", "post", _WRITE, kind, body=kind, codes=(200, 201, 202))
         if "deletecollection" in verbs:
             tail = self.tail.replace("Namespaced", "CollectionNamespaced") if self.where else f"Collection{self.tail}"
-            query = (*_DELETE, *_LIST[1:8])
+            query = (*_DELETE, *(name for name in _LIST if name not in ("allowWatchBookmarks", "watch")))
             yield self.make(
                 "delete", self.base, "delete", "deletecollection", query, STATUS, body=DELETE_OPTIONS, tail=tail
             )
@@ -230,6 +235,5 @@ class _Maker:
                     method, place, "connect", "connect", query, "", where=named, gvk=gvk, tail=tail, suffix=suffix,
                     words=said,
                 )  # fmt: skip
-                made.consumes = ("*/*",)
                 made.query = query
                 yield made
