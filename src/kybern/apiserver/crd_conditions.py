@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kybern.api.apiextensions.crd_validation import APPROVED, WHY_APPROVED, is_approval, is_protected
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 
@@ -16,32 +17,51 @@ _NAMES = ("plural", "singular", "shortNames", "kind", "listKind", "categories")
 def accepted(crd: Object, others: Sequence[Object], builtin: Iterable[Resource], now: str) -> Object | None:
     """The CRD with accepted names and conditions as they should be; None if they are. `others` are the other CRDs,
     `builtin` the server's own kinds of the group, `now` a metav1.Time."""
-    names = {key: crd["spec"]["names"][key] for key in _NAMES if crd["spec"]["names"].get(key)}
     resources, kinds = _taken(crd["spec"]["group"], others, builtin)
-    conflict = _conflict(names, resources, kinds)
-    if conflict:
-        reason, message = conflict
-        changed = with_condition(crd, _condition("NamesAccepted", False, reason, message), now)
-        if _established(crd):
-            return changed
-        waiting = _condition("Established", False, "NotAccepted", "not all names are accepted")
-        return with_condition(changed or crd, waiting, now) or changed
+    names, conflict = _names(crd, resources, kinds)
     changed = None
     if (crd.get("status") or {}).get("acceptedNames") != names:
         changed = {**crd, "status": {**(crd.get("status") or {}), "acceptedNames": names}}
-    good = _condition("NamesAccepted", True, "NoConflicts", "no conflicts found")
-    changed = with_condition(changed or crd, good, now) or changed
+    found = [_condition("NamesAccepted", not conflict, *(conflict or ("NoConflicts", "no conflicts found")))]
     if not _established(crd):
-        established = _condition(
-            "Established", True, "InitialNamesAccepted", "the initial names have been accepted"
-        )
-        changed = with_condition(changed or crd, established, now) or changed
+        if conflict:
+            found.append(_condition("Established", False, "NotAccepted", "not all names are accepted"))
+        else:
+            said = "the initial names have been accepted"
+            found.append(_condition("Established", True, "InitialNamesAccepted", said))
+    approval = approved(crd)
+    for condition in (*found, *([approval] if approval else ())):
+        changed = with_condition(changed or crd, condition, now) or changed
     return changed
+
+
+def approved(crd: Object) -> Object | None:
+    """The condition that says whether a CRD of a group of the community's has been approved; None of other groups."""
+    if not is_protected(crd["spec"]["group"]):
+        return None
+    kind, text = "KubernetesAPIApprovalPolicyConformant", (crd["metadata"].get("annotations") or {}).get(APPROVED) or ""
+    if not text:
+        detail = f'protected groups must have approval annotation "{APPROVED}", see {WHY_APPROVED}'
+        return _condition(kind, False, "MissingAnnotation", detail)
+    if text.startswith("unapproved"):
+        return _condition(kind, False, "UnapprovedAnnotation", f'not approved: "{text}"')
+    if is_approval(text):
+        return _condition(kind, True, "ApprovedAnnotation", f"approved in {text}")
+    detail = f'protected groups must have approval annotation "{APPROVED}" with either a URL or a reason starting with '
+    return _condition(kind, False, "InvalidAnnotation", f'{detail}"unapproved", see {WHY_APPROVED}')
 
 
 def terminating(message: str) -> Object:
     """The condition of a CRD whose objects are being deleted."""
     return _condition("Terminating", True, "InstanceDeletionInProgress", message)
+
+
+def terminated(crd: Object, finalizer: str, now: str) -> Object:
+    """A CRD whose objects are gone, without the finalizer that they kept it by."""
+    done = _condition("Terminating", False, "InstanceDeletionCompleted", "removed all instances")
+    made = with_condition(crd, done, now) or crd
+    left = [one for one in crd["metadata"].get("finalizers") or () if one != finalizer]
+    return {**made, "metadata": {**crd["metadata"], "finalizers": left}}
 
 
 def with_condition(crd: Object, condition: Object, now: str) -> Object | None:
@@ -86,17 +106,26 @@ def _taken(group: str, others: Sequence[Object], builtin: Iterable[Resource]) ->
     return resources - {""}, kinds - {""}
 
 
-def _conflict(names: Object, resources: set[str], kinds: set[str]) -> tuple[str, str] | None:
-    """(reason, message) of the first name that another has."""
-    checks = (
-        ("PluralConflict", [names.get("plural", "")], resources),
-        ("SingularConflict", [names.get("singular", "")], resources),
-        ("ShortNamesConflict", names.get("shortNames") or [], resources),
-        ("KindConflict", [names.get("kind", "")], kinds),
-        ("ListKindConflict", [names.get("listKind", "")], kinds),
-    )
-    for reason, wanted, taken in checks:
-        used = [name for name in wanted if name in taken]
+def _names(crd: Object, resources: set[str], kinds: set[str]) -> tuple[Object, tuple[str, str] | None]:
+    """The names the CRD has, those it wants where nobody else has them, and (reason, message) of the last it can't
+    have."""
+    wanted, had = crd["spec"]["names"], (crd.get("status") or {}).get("acceptedNames") or {}
+    made, conflict = {key: had[key] for key in _NAMES if had.get(key)}, None
+    for key, reason, taken in (
+        ("plural", "PluralConflict", resources),
+        ("singular", "SingularConflict", resources),
+        ("shortNames", "ShortNamesConflict", resources),
+        ("kind", "KindConflict", kinds),
+        ("listKind", "ListKindConflict", kinds),
+    ):
+        asked = (wanted.get(key) or []) if key == "shortNames" else [wanted.get(key) or ""]
+        own = (had.get(key) or []) if key == "shortNames" else [had.get(key) or ""]
+        used = [f'"{name}" is already in use' for name in asked if name in taken and name not in own]
         if used:
-            return reason, "; ".join(f'"{name}" is already in use' for name in used)
-    return None
+            conflict = reason, used[0] if len(used) == 1 else f"[{', '.join(used)}]"
+        elif wanted.get(key):
+            made[key] = wanted[key]
+        else:
+            made.pop(key, None)
+    made.pop("categories", None)
+    return (made | {"categories": wanted["categories"]} if wanted.get("categories") else made), conflict

@@ -138,18 +138,16 @@ class CustomKinds:
         kind = self._registry.scheme.resource(spec["group"], spec["names"]["plural"])
         if kind is not None and kind.custom:
             await self._registry.started(kind)
-            left = await self._delete_instances(kind)
-            if left:
-                progress = crd_conditions.terminating("CustomResource deletion is in progress")
-                await self._registry.guaranteed_update(
-                    self._resource, "", name, lambda now: crd_conditions.with_condition(now, progress, clock.stamp())
-                )
+            progress = crd_conditions.terminating("CustomResource deletion is in progress")
+            await self._registry.guaranteed_update(
+                self._resource, "", name, lambda now: crd_conditions.with_condition(now, progress, clock.stamp())
+            )
+            if await self._delete_instances(kind):
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._add, name)
                 return
-        others = [finalizer for finalizer in crd["metadata"]["finalizers"] if finalizer != FINALIZER]
-        if others:
+        if any(finalizer != FINALIZER for finalizer in crd["metadata"]["finalizers"]):
             await self._registry.guaranteed_update(
-                self._resource, "", name, lambda now: {**now, "metadata": {**now["metadata"], "finalizers": others}}
+                self._resource, "", name, lambda now: crd_conditions.terminated(now, FINALIZER, clock.stamp())
             )
         else:
             await self._registry.delete(self._resource, "", name, uid=crd["metadata"]["uid"])

@@ -310,7 +310,7 @@ def test_a_definition_goes_when_its_last_object_is_gone_and_frees_its_names(kube
     kubectl.run("create", "-f", "-", stdin=rival)
     waiting = "jsonpath={.status.conditions[?(@.type=='NamesAccepted')].reason}"
     gizmos = ("get", "crd", "gizmos.cluster.example.com", "-o", waiting)
-    kubectl.until(lambda: kubectl.out(*gizmos) == "KindConflict", "the names are taken")
+    kubectl.until(lambda: kubectl.out(*gizmos) == "ListKindConflict", "the names are taken")
     held = {
         "apiVersion": "cluster.example.com/v1", "kind": "Gadget", "spec": {"cronSpec": "* * * * *"},
         "metadata": {"name": "g", "finalizers": ["example.com/hold"]},

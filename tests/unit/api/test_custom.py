@@ -310,6 +310,28 @@ def test_what_was_wrong_before_is_forgiven() -> None:
     assert complaints(kind(spec), {**copy.deepcopy(old), "metadata": {"name": "t", "labels": {"x": "y"}}}, old) == []
 
 
+def test_items_are_told_again_by_their_keys_or_not_at_all() -> None:
+    item = {**obj_of(k=STRING, v={**STRING, "maxLength": 1}), "required": ["k"]}
+    keyed = {"type": "array", "items": item, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
+    bad, good = {"k": "a", "v": "too long"}, {"k": "b", "v": "x"}
+    old, moved = thing({"l": [bad]}), thing({"l": [good, bad]})
+    assert complaints(kind(obj_of(l=keyed)), moved, old) == []
+    plain = {"type": "array", "items": item}
+    assert complaints(kind(obj_of(l=plain)), moved, old) == ["spec.l[1].v: Too long: may not be more than 1 bytes"]
+    same = {**thing({"l": [bad]}), "metadata": {"name": "t", "labels": {"x": "y"}}}
+    assert complaints(kind(obj_of(l=plain)), same, old) == []
+    appended = complaints(kind(obj_of(l=plain)), thing({"l": [bad, good]}), old)
+    assert appended == ["spec.l[0].v: Too long: may not be more than 1 bytes"], "the list has changed as a whole"
+
+
+def test_rules_about_changes_are_never_forgiven() -> None:
+    changes = ruled(STRING, "self != oldSelf", message="again")
+    schema = obj_of(a=changes, b=ruled(STRING, "self == 'x'", message="not x"))
+    old = thing({"a": "1", "b": "y"})
+    assert complaints(kind(schema), thing({"a": "1", "b": "y"}), old) == ['spec.a: Invalid value: "1": again']
+    assert complaints(kind(schema), thing({"a": "2", "b": "z"}), old) == ['spec.b: Invalid value: "z": not x']
+
+
 def test_scope_names_and_keys() -> None:
     resource = kind(obj_of())
     assert (resource.singular, resource.short_names, resource.namespaced) == ("thing", ("th",), True)

@@ -39,7 +39,8 @@ def test_names_in_use_are_not_accepted() -> None:
     assert conditions(freed)["Established"][0] == "True"
     same = accepted(crd("others", "Widget"), [first], [], "now")
     assert same is not None
-    assert conditions(same)["NamesAccepted"][1] == "SingularConflict"
+    assert conditions(same)["NamesAccepted"][1:] == ("ListKindConflict", '"WidgetList" is already in use')
+    assert same["status"]["acceptedNames"] == {"plural": "others"}, "what nobody else has is its own already"
     clash = accepted(crd("pods", "Thing"), [], [Pod()], "now")
     assert clash is not None
     assert conditions(clash)["NamesAccepted"] == ("False", "PluralConflict", '"pods" is already in use')
@@ -56,6 +57,21 @@ def test_what_was_established_stays_so_when_new_names_clash() -> None:
     assert conditions(changed)["NamesAccepted"][0] == "False"
     assert conditions(changed)["Established"][0] == "True"
     assert "shortNames" not in changed["status"]["acceptedNames"]
+
+
+def test_groups_of_the_community_say_whether_they_were_approved() -> None:
+    for text, said in (
+        ("https://github.com/kubernetes/enhancements/pull/1", ("True", "ApprovedAnnotation")),
+        ("unapproved, for now", ("False", "UnapprovedAnnotation")),
+        ("yes", ("False", "InvalidAnnotation")),
+        ("", ("False", "MissingAnnotation")),
+    ):
+        made = crd()
+        made["spec"]["group"] = "x.k8s.io"
+        made["metadata"]["annotations"] = {"api-approved.kubernetes.io": text}
+        found = accepted(made, [], [], "now")
+        assert found is not None
+        assert conditions(found)["KubernetesAPIApprovalPolicyConformant"][:2] == said
 
 
 def test_the_time_of_a_condition_moves_with_its_status_only() -> None:

@@ -6,6 +6,7 @@ Source: API reference; Extend the API with CustomResourceDefinitions.
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from kybern.api import names, validation
 from kybern.api.admissionregistration import clients
@@ -29,8 +30,8 @@ _AT_ROOT = {
 }  # fmt: skip
 """Of a schema's fields those that may be at the root where there is a status subresource, and what errors call them."""
 _PROTECTED_GROUP = re.compile(r"(^|\.)(k8s|kubernetes)\.io$")
-_APPROVED = "api-approved.kubernetes.io"
-_WHY_APPROVED = "https://github.com/kubernetes/enhancements/pull/1111"
+APPROVED = "api-approved.kubernetes.io"
+WHY_APPROVED = "https://github.com/kubernetes/enhancements/pull/1111"
 
 
 def validate(crd: Object, errors: Errors, old: Object | None = None) -> None:
@@ -284,14 +285,28 @@ def _check_review_versions(versions: list[str], path: str, errors: Errors) -> No
         errors.invalid(path, versions, f"must include at least one of {', '.join(_REVIEW_VERSIONS)}")
 
 
+def is_protected(group: str) -> bool:
+    """Whether a group is the community's own."""
+    return bool(_PROTECTED_GROUP.search(group))
+
+
+def is_approval(text: str) -> bool:
+    """Whether the annotation says where an API was approved."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return bool(parts.scheme and parts.netloc)
+
+
 def _check_approval(crd: Object, group: str, errors: Errors) -> None:
-    if not _PROTECTED_GROUP.search(group):
+    if not is_protected(group):
         return
-    approval = at(crd, "metadata", "annotations", _APPROVED) or ""
+    approval = at(crd, "metadata", "annotations", APPROVED) or ""
     if not approval:
-        detail = 'protected groups must have approval annotation "api-approved.kubernetes.io", see '
-        errors.required(f"metadata.annotations[{_APPROVED}]", f"{detail}{_WHY_APPROVED}")
-    elif not approval.startswith(("https://", "unapproved")):
-        detail = 'protected groups must have approval annotation "api-approved.kubernetes.io" with either a URL or a '
-        detail += 'reason starting with "unapproved", see '
-        errors.invalid(f"metadata.annotations[{_APPROVED}]", approval, f"{detail}{_WHY_APPROVED}")
+        detail = f'protected groups must have approval annotation "{APPROVED}", see '
+        errors.required(f"metadata.annotations[{APPROVED}]", f"{detail}{WHY_APPROVED}")
+    elif not approval.startswith("unapproved") and not is_approval(approval):
+        detail = f'protected groups must have approval annotation "{APPROVED}" with either a URL or a reason starting '
+        detail += 'with "unapproved", see '
+        errors.invalid(f"metadata.annotations[{APPROVED}]", approval, f"{detail}{WHY_APPROVED}")

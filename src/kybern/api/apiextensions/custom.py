@@ -153,7 +153,7 @@ class CustomResource(Resource):
         values.check(schema, obj, found)
         values.check_lists(schema, obj, "", found)
         if old is not None:
-            found = _forgiving(found, obj, old)
+            found = _forgiving(schema, found, obj, old)
         if not self._ruled[self.stored_as]:
             return found
         if any(error.type in _BLOCKING for error in found):
@@ -192,26 +192,43 @@ def _text(found: list[Any]) -> str:
 # Ratcheting: KEP-4008.
 
 
-def _forgiving(errors: Errors, obj: Object, old: Object) -> Errors:
+def _forgiving(schema: Object, errors: Errors, obj: Object, old: Object) -> Errors:
     """The errors about what has changed."""
-    return Errors(error for error in errors if not _unchanged(error, obj, old))
+    return Errors(error for error in errors if not _unchanged(schema, error, obj, old))
 
 
-def _unchanged(error: FieldError, obj: Object, old: Object) -> bool:
-    """Whether the value that an error is about, or the object it is missing from, is as it was."""
-    keys = [name or int(index) for name, index in _PATH_PART.findall(error.path)]
+def _unchanged(schema: Object, error: FieldError, obj: Object, old: Object) -> bool:
+    """Whether the value that an error is about, or the nearest around it that can be told again, is as it was; of a
+    required field that is missing, the object it is missing from."""
     if error.path == rules.NOWHERE:
         return bool(obj == old)
+    keys: list[Any] = [name or int(index) for name, index in _PATH_PART.findall(error.path)]
     if error.type == "FieldValueRequired":
         keys = keys[:-1]
-    new, before = _reach(obj, keys), _reach(old, keys)
-    return bool(keys) and new is not None and bool(new == before)
-
-
-def _reach(value: Any, keys: list[Any]) -> Any:
+    node: Any = schema
+    new: Any = obj
+    before: Any = old
     for key in keys:
-        known = isinstance(value, dict) and key in value
-        if not known and not (isinstance(value, list) and isinstance(key, int) and key < len(value)):
-            return None
-        value = value[key]
-    return value
+        if isinstance(new, dict) and isinstance(before, dict) and key in new and key in before:
+            new, before = new[key], before[key]
+            node = (node.get("properties") or {}).get(key) or node.get("additionalProperties")
+        elif isinstance(new, list) and isinstance(before, list) and isinstance(key, int) and key < len(new):
+            found = _item(node, new[key], before)
+            if found is None:
+                break
+            new, before, node = new[key], found, node.get("items")
+        else:
+            # What wasn't there before is new, whatever it is in.
+            return False
+        node = node if isinstance(node, dict) else {}
+    return bool(keys) and bool(new == before)
+
+
+def _item(node: Object, item: Any, before: list[Any]) -> Any:
+    """The old item with the same keys; None where items can't be told apart."""
+    keys = node.get("x-kubernetes-list-map-keys") or ()
+    if node.get("x-kubernetes-list-type") != "map" or not isinstance(item, dict):
+        return None
+    wanted = [item.get(key) for key in keys]
+    found = (one for one in before if isinstance(one, dict) and [one.get(key) for key in keys] == wanted)
+    return next(found, None)
