@@ -25,8 +25,8 @@ from kybern.process.clock import monotonic
 _LOOK_AGAIN = 30.0
 """Seconds until a kind that the server doesn't have is looked for again."""
 _SYNC_SECONDS = 30.0
-_SETTLE, _PATIENCE = 0.1, 10
-"""Seconds in which what was just charged comes to be seen, and how often that is waited for in a busy namespace."""
+_SETTLE = 0.1
+"""Seconds in which what was just charged comes to be seen."""
 _NAMESPACE = "namespace"
 
 
@@ -45,7 +45,6 @@ class ResourceQuotaController(Controller):
         self._feeding: dict[tuple[str, str], Informer] = {}
         self._charged: dict[str, float] = {}
         """When more was last charged to a quota."""
-        self._waited: Counter[str] = Counter()
 
     def background(self) -> Iterable[Coroutine[Any, Any, None]]:
         return [periodically(self.options.resource_quota_sync_period, self._resync, self.name)]
@@ -61,7 +60,6 @@ class ResourceQuotaController(Controller):
         key = key_of(new or old or {})
         if new is None:
             self._charged.pop(key, None)
-            self._waited.pop(key, None)
         # Status changes with every charge; only a change of what is wanted is news.
         elif old is None or old["spec"] != new["spec"]:
             self.queue.add(key)
@@ -141,13 +139,9 @@ class ResourceQuotaController(Controller):
         return _LOOK_AGAIN if unknown else None
 
     def _unsettled(self, key: str) -> bool:
-        """Whether what was charged may not be seen yet: giving it back then would let the namespace overshoot."""
-        recent = monotonic() - self._charged.get(key, 0.0) < _SETTLE
-        if not recent or self._waited[key] >= _PATIENCE:
-            del self._waited[key]
-            return False
-        self._waited[key] += 1
-        return True
+        """Whether what was charged may not be seen yet: giving it back then would let the namespace overshoot. This
+        comes to an end, as nothing can be charged once nothing is left."""
+        return monotonic() - self._charged.get(key, 0.0) < _SETTLE
 
 
 def _used(quota: Object) -> Mapping[str, str]:

@@ -1,9 +1,10 @@
 """What quotas' namespaces use, as it comes and goes."""
 
+import asyncio
+
 import pytest
 
-from kybern.api.errors import Forbidden
-from kybern.controllers import resourcequota
+from kybern.api.errors import Conflict, Forbidden
 from kybern.testing.cluster import InProcessCluster
 from tests.integration.controllers.test_garbage import CRD
 
@@ -78,18 +79,39 @@ async def test_what_was_just_charged_is_not_given_back_at_once(cluster, monkeypa
     await make(cluster, {"pods": "9"})
     await used(cluster, {"pods": "0"})
     [controller] = [one for one in cluster.manager.controllers if one.name == "resourcequota-controller"]
-    monkeypatch.setattr(resourcequota, "_SETTLE", 3600)
+    looked = asyncio.Event()
+    monkeypatch.setattr(controller, "_unsettled", lambda key: looked.set() or True)
     await cluster.create(pod("a"))
     # Somebody else's pod is charged and on its way.
     found = await quotas.get("q", "default")
     await quotas.update_status({**found, "status": {**found["status"], "used": {"pods": "2"}}})
     await pods.delete("a", "default", grace_period_seconds=0)
-
-    async def looked():
-        return controller._waited["default/q"]
-
-    await cluster.until(looked)
+    async with asyncio.timeout(10):
+        await looked.wait()
     assert (await quotas.get("q", "default"))["status"]["used"] == {"pods": "2"}
-    monkeypatch.setattr(resourcequota, "_SETTLE", 0)
-    controller.queue.add("default/q")
+    monkeypatch.undo()
     await used(cluster, {"pods": "0"})
+
+
+async def test_pods_that_come_and_go_never_overshoot_and_add_up(cluster):
+    pods = cluster.resource("v1", "pods")
+    await make(cluster, {"pods": "5", "count/pods": "5"})
+    await used(cluster, {"pods": "0", "count/pods": "0"})
+    most = 0
+
+    async def churn(number):
+        nonlocal most
+        for turn in range(12):
+            name = f"p-{number}-{turn}"
+            try:
+                await cluster.create(pod(name))
+            except (Forbidden, Conflict):
+                await asyncio.sleep(0.02)
+                continue
+            most = max(most, len((await pods.list("default")).items))
+            await asyncio.sleep(0.005 * (number % 3))
+            await pods.delete(name, "default", grace_period_seconds=0)
+
+    await asyncio.gather(*(churn(number) for number in range(12)))
+    assert 0 < most <= 5
+    await used(cluster, {"pods": "0", "count/pods": "0"})
