@@ -9,17 +9,20 @@ import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from kybern.api.errors import AlreadyExists, NotFound
+from kybern.api.errors import AlreadyExists, APIError, NotFound
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import bootstrap_flowcontrol, bootstrap_rbac
 from kybern.apiserver.app import App
 from kybern.apiserver.services.addresses import ip_address
+from kybern.store.base import StoreError
 
 log = logging.getLogger(__name__)
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 SERVICE = "kubernetes"
+EVERY_SECONDS = 10.0
+"""How often it is looked whether the namespaces and the Service are there."""
 
 Mend = Callable[[Object, Object], Object | None]
 """(what is there, what is wanted) -> what it should become, or None where it is well."""
@@ -36,6 +39,7 @@ class Bootstrap:
         self._service_addresses = list(service_addresses)
         self._alone = alone
         self._done = False
+        self._task: asyncio.Task[None] | None = None
 
     def check(self) -> str:
         """The health check: "" once everything is there."""
@@ -51,6 +55,25 @@ class Bootstrap:
             self.maintain(),
         )
         self._done = True
+
+    def keep(self) -> None:
+        """See to it from now on that the namespaces and the Service stay."""
+        self._task = asyncio.create_task(self._keep(), name="bootstrap")
+
+    async def stop(self) -> None:
+        """End that."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            try:
+                await self._ensure("", "namespaces", map(namespace, NAMESPACES), None)
+                await self._service()
+            except (APIError, StoreError) as error:
+                log.info("the namespaces and the Service of every cluster are not kept: %s", error)
 
     async def maintain(self) -> None:
         """See that flow schemas and priority levels are as they should be; called now and then."""

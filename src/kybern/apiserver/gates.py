@@ -94,7 +94,9 @@ class Gates:
     def __init__(self, app: App, options: GateOptions) -> None:
         self.app = app
         self.options = options
-        self._services = Services(app.registry, service_networks(options), node_ports(options))
+        self._services = Services(
+            app.registry, service_networks(options), node_ports(options), app.telemetry.registry
+        )
         self.keys, self.issuer = _keys(options)
         self.authentication = Authentication(
             app, options.authentication, self.keys, options.service_account_issuers, self._audiences()
@@ -133,6 +135,7 @@ class Gates:
         await self.app.admission.start()
         await self.bootstrap.run()
         await self._services.keep()
+        self.bootstrap.keep()
         await self._trust.start()
         self.authentication.start()
         self.authorization.start()
@@ -150,6 +153,7 @@ class Gates:
         self.app.admission.close()
         if self._aggregator:
             await self._aggregator.stop()
+        await self.bootstrap.stop()
         await self._services.stop()
         await self._trust.stop()
         await self.authentication.stop()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from kybern.apiserver import bootstrap
 from tests.integration.apiserver.inprocess import MERGE, TABLE, Api, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -261,3 +263,17 @@ async def test_pods_follow_their_runtime_class(api: Api) -> None:
         ),
     ):
         assert why in await api.why(403, "POST", path, pod(**given))
+
+
+async def test_the_service_of_every_cluster_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "EVERY_SECONDS", 0.05)
+    async with serving() as api:
+        path = "/api/v1/namespaces/default/services/kubernetes"
+        before = await api.ok("GET", path)
+        await api.ok("DELETE", path)
+        async with asyncio.timeout(10):
+            while (await api.ask("GET", path))[0] != 200:
+                await asyncio.sleep(0.02)
+        after = await api.ok("GET", path)
+        assert after["metadata"]["uid"] != before["metadata"]["uid"] and after["spec"] == before["spec"]
+        assert (await api.ok("GET", f"{NETWORKING}/ipaddresses/10.96.0.1"))["spec"]["parentRef"]["name"] == "kubernetes"

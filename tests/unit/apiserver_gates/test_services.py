@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from kybern.api.errors import APIError, InternalError, Invalid
 from kybern.api.scheme import builtin
@@ -28,7 +29,9 @@ class Server:
 
     def __init__(self, store: MemoryStore, cidr: str) -> None:
         self.registry = Registry(builtin(), store)
-        self.given = Services(self.registry, [ipaddress.ip_network(text) for text in cidr.split(",")], PORTS)
+        self.metrics = CollectorRegistry()
+        networks = [ipaddress.ip_network(text) for text in cidr.split(",")]
+        self.given = Services(self.registry, networks, PORTS, self.metrics)
         self.kinds = {
             plural: self.registry.scheme.resource(group, plural)
             for group, plural in (("", "services"), ("networking.k8s.io", "ipaddresses"), ("", "events"),
@@ -298,3 +301,24 @@ async def test_node_ports_are_repaired() -> None:
         with pytest.raises(Invalid, match="already allocated"):
             await one.create(with_node_port(30007, "c"))
         assert await one.reasons() == ["PortAlreadyAllocated", "PortNotAllocated", "PortOutOfRange"]
+
+
+async def test_metrics() -> None:
+    async with servers() as [one]:
+        await one.create(with_node_port(30005))
+        for obj in (with_address("10.96.0.9", "b"), with_address("10.96.0.9", "c"), with_node_port(30005, "d")):
+            try:
+                await one.create(obj)
+            except Invalid as error:
+                assert "already allocated" in error.message
+
+        def value(name: str, **labels: str) -> float | None:
+            return one.metrics.get_sample_value(f"kube_apiserver_{name}", labels)
+
+        assert value("clusterip_allocator_allocated_ips", cidr="10.96.0.0/28") == 2
+        assert value("clusterip_allocator_available_ips", cidr="10.96.0.0/28") == 12
+        assert value("clusterip_allocator_allocation_total", cidr="10.96.0.0/28", scope="static") == 1
+        assert value("clusterip_allocator_allocation_errors_total", cidr="10.96.0.0/28", scope="static") == 1
+        assert value("nodeport_allocator_allocated_ports") == 1
+        assert value("nodeport_allocator_allocation_total", scope="static") == 1
+        assert value("nodeport_allocator_allocation_errors_total", scope="static") == 1

@@ -32,6 +32,7 @@ class Addresses:
         self.kind, self._range_kind = _kind(registry, "ipaddresses"), _kind(registry, "servicecidrs")
         self.taken: Lister = registry.lister(GROUP, "ipaddresses")
         self.ranges: Lister = registry.lister(GROUP, "servicecidrs")
+        self._names: set[str] = set()
         self._known = -1
         self._open: list[Network] = []
 
@@ -39,6 +40,7 @@ class Addresses:
         """Return once it is known what there is. Raises StoreUnavailable."""
         await self._registry.started(self.kind)
         await self._registry.started(self._range_kind)
+        self.taken.on_change(self._changed)
 
     def open(self) -> list[Network]:
         """The ranges that addresses are given out of, the smallest first."""
@@ -47,6 +49,27 @@ class Addresses:
             found = [one for obj in self.ranges.list() if _is_ready(obj) for one in networks(obj)]
             self._open = sorted(found, key=lambda one: one.num_addresses)
         return self._open
+
+    def counts(self) -> dict[Network, int]:
+        """How many addresses of each open range are taken."""
+        found = dict.fromkeys(self.open(), 0)
+        for name in self._names:
+            ip = address(name)
+            for one in found:
+                if ip is not None and one.version == ip.version and ip in one:
+                    found[one] += 1
+        return found
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self._names.add(new["metadata"]["name"])
+        elif old is not None:
+            self._names.discard(old["metadata"]["name"])
+
+    def range_of(self, text: str) -> str:
+        """The smallest open range around an address; "" if there is none."""
+        ip = address(text)
+        return next((str(one) for one in self.open() if ip and one.version == ip.version and ip in one), "")
 
     async def claim(self, text: str, service: Object, *, dry_run: bool = False) -> str:
         """A certain address, canonical. Raises Taken, OutOfRange."""
@@ -66,7 +89,7 @@ class Addresses:
         for one in self.open():
             if family(one) != wanted:
                 continue
-            first, size = one.network_address + 1, _size(one)
+            first, size = one.network_address + 1, size_of(one)
 
             def is_taken(index: int, first: Address = first) -> bool:
                 return self.taken.get("", str(first + index)) is not None
@@ -135,7 +158,7 @@ def _is_ready(service_cidr: Object) -> bool:
     return any(one.get("type") == READY and one.get("status") == "True" for one in conditions)
 
 
-def _size(one: Network) -> int:
+def size_of(one: Network) -> int:
     """How many addresses may be given out: not the network's own, nor IPv4's broadcast address."""
     return min(one.num_addresses - (2 if one.version == 4 else 1), _SIZE_LIMIT)
 

@@ -19,6 +19,7 @@ from kybern.apiserver.services import families
 from kybern.apiserver.services.addresses import Addresses
 from kybern.apiserver.services.errors import Full, OutOfRange, Taken
 from kybern.apiserver.services.families import HEADLESS
+from kybern.apiserver.services.metrics import ServiceMetrics
 from kybern.apiserver.services.nodeports import NodePorts
 from kybern.store.base import StoreError
 
@@ -57,8 +58,10 @@ class Claim:
 class ServiceAllocator:
     """The registry's hooks for Services. `configured` are the cluster's IP families, the default one first."""
 
-    def __init__(self, addresses: Addresses, ports: NodePorts, configured: Sequence[str]) -> None:
-        self.addresses, self.ports = addresses, ports
+    def __init__(
+        self, addresses: Addresses, ports: NodePorts, configured: Sequence[str], metrics: ServiceMetrics
+    ) -> None:
+        self.addresses, self.ports, self._metrics = addresses, ports, metrics
         self._configured = configured
 
     async def before_create(self, obj: Object, dry_run: bool) -> Claim:
@@ -107,15 +110,18 @@ class ServiceAllocator:
         spec["clusterIP"], spec["clusterIPs"] = found[0], found
 
     async def _take_address(self, claim: Claim, asked: str, family: str, dry_run: bool) -> str:
-        service = claim.service
+        service, scope = claim.service, "static" if asked else "dynamic"
         try:
             if asked:
                 await self.addresses.claim(asked, service, dry_run=dry_run)
-                return asked
-            return await self.addresses.claim_any(family, service, dry_run=dry_run)
+            given = asked or await self.addresses.claim_any(family, service, dry_run=dry_run)
+            self._metrics.addresses.labels(self.addresses.range_of(given), scope).inc()
+            return given
         except Full as error:
+            self._metrics.address_errors.labels("", scope).inc()
             raise _internal(f"failed to allocate a serviceIP: {error}") from None
         except (Taken, OutOfRange) as error:
+            self._metrics.address_errors.labels(self.addresses.range_of(asked), scope).inc()
             errors = Errors()
             path, value = "spec.clusterIPs", service["spec"]["clusterIPs"]
             errors.invalid(path, value, f"failed to allocate IP {asked}: {error}")
@@ -135,9 +141,13 @@ class ServiceAllocator:
         try:
             given = await self.ports.claim(wanted, len(lacking) + alone, dry_run=dry_run)
         except Full as error:
+            self._metrics.port_errors.labels("dynamic").inc()
             raise _internal(f"failed to allocate a nodePort: {error}") from None
         except (Taken, OutOfRange) as error:
+            self._metrics.port_errors.labels("static").inc()
             raise _refused(claim.service, *error.args) from None
+        self._metrics.ports.labels("static").inc(len(wanted))
+        self._metrics.ports.labels("dynamic").inc(len(given))
         if not dry_run:
             claim.taken_ports += [*wanted, *given]
         for same, number in zip(lacking, given, strict=False):

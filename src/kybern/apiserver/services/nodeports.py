@@ -34,6 +34,8 @@ class NodePorts:
         self._store = store
         self.first, self.last = first, last
         self._mask = (1 << (last + 1)) - (1 << first)
+        self.allocated = 0
+        """How many there were when last looked."""
 
     @property
     def range(self) -> str:
@@ -69,6 +71,7 @@ class NodePorts:
         stored = orjson.loads(entry.value)
         first = stored["range"].partition("-")[0]
         bits = int.from_bytes(base64.b64decode(stored["data"]), "big")
+        self.allocated = bits.bit_count()
         return Allocation(bits << int(first), entry.mod_revision, stored["range"])
 
     async def write(self, current: Allocation, taken: int) -> bool:
@@ -84,6 +87,7 @@ class NodePorts:
                 await self._store.create(KEY, value)
         except (Mismatch, KeyExists):
             return False
+        self.allocated = bits.bit_count()
         return True
 
     def _chosen(self, taken: int, wanted: Collection[int], more: int) -> tuple[list[int], int]:

@@ -16,6 +16,7 @@ from kybern.apiserver.events import Recorder
 from kybern.apiserver.registry import Lister, Registry
 from kybern.apiserver.services.addresses import Addresses, ip_address, networks, parent
 from kybern.apiserver.services.allocator import addresses_of
+from kybern.apiserver.services.metrics import ServiceMetrics
 from kybern.process.clock import clock, parse_time
 
 log = logging.getLogger(__name__)
@@ -23,12 +24,24 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 60.0
 """How long an address may be without its Service: it is taken before the Service is stored."""
 
+_TYPES = {
+    "ClusterIPNotValid": "invalid",
+    "ClusterIPOutOfRange": "outOfRange",
+    "ClusterIPNotAllocated": "repair",
+    "ClusterIPAlreadyAllocated": "duplicate",
+    "IPAddressNotAllocated": "leak",
+    "IPAddressWrongReference": "leak",
+}
+
 
 class AddressRepair:
     """Raises APIErrors and StoreErrors of what it writes; the caller tries again."""
 
-    def __init__(self, registry: Registry, services: Resource, addresses: Addresses, recorder: Recorder) -> None:
+    def __init__(
+        self, registry: Registry, services: Resource, addresses: Addresses, recorder: Recorder, metrics: ServiceMetrics
+    ) -> None:
         self._registry, self._kind, self._addresses, self._recorder = registry, services, addresses, recorder
+        self._metrics = metrics
         self._services: Lister = registry.lister("", "services")
 
     async def service(self, namespace: str, name: str) -> None:
@@ -121,6 +134,7 @@ class AddressRepair:
 
     async def _tell(self, about: Object, reason: str, message: str, action: str = "ClusterIPAllocation") -> None:
         log.warning("%s", message)
+        self._metrics.wrong_addresses.labels(_TYPES[reason]).inc()
         await self._recorder.warn(about, reason, message, action)
 
     async def _fresh(self, kind: Resource, namespace: str, name: str) -> Object | None:

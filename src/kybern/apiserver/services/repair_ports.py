@@ -12,6 +12,7 @@ from kybern.api.types import Object, key_of
 from kybern.apiserver.events import Recorder
 from kybern.apiserver.registry import Lister
 from kybern.apiserver.services.allocator import ports_of
+from kybern.apiserver.services.metrics import ServiceMetrics
 from kybern.apiserver.services.nodeports import NodePorts
 from kybern.store.base import StoreError
 
@@ -20,12 +21,14 @@ log = logging.getLogger(__name__)
 PASSES = 3
 """How often a port must be found taken and unused before it is freed: its Service may just be being made."""
 
+_TYPES = {"PortOutOfRange": "outOfRange", "PortAlreadyAllocated": "duplicate", "PortNotAllocated": "repair"}
+
 
 class PortRepair:
     """One server's; `run` is one pass."""
 
-    def __init__(self, services: Lister, ports: NodePorts, recorder: Recorder) -> None:
-        self._services, self._ports, self._recorder = services, ports, recorder
+    def __init__(self, services: Lister, ports: NodePorts, recorder: Recorder, metrics: ServiceMetrics) -> None:
+        self._services, self._ports, self._recorder, self._metrics = services, ports, recorder, metrics
         self._leaks: dict[int, int] = {}
         """Port -> passes left."""
 
@@ -42,6 +45,7 @@ class PortRepair:
             passes = self._leaks.get(port, PASSES)
             if not self._ports.has(port) or passes <= 0:
                 log.warning("the node port %d appears to have leaked: cleaning up", port)
+                self._metrics.wrong_ports.labels("leak").inc()
                 continue
             leaks[port] = passes - 1
             taken |= 1 << port
@@ -71,6 +75,7 @@ class PortRepair:
 
     async def _tell(self, service: Object, reason: str, message: str) -> None:
         log.warning("service %s: %s", key_of(service), message)
+        self._metrics.wrong_ports.labels(_TYPES[reason]).inc()
         try:
             await self._recorder.warn(service, reason, message)
         except (APIError, StoreError) as error:

@@ -1,6 +1,6 @@
 """Starts what gives Services their addresses and ports, and keeps it in repair.
 
-    given = Services(registry, networks, (30000, 32767))
+    given = Services(registry, networks, (30000, 32767), metrics)
     await given.start()      # the default range, the hooks of Service writes
     await given.keep()       # after bootstrap: one repair of everything, then whenever something changes
     await given.stop()
@@ -13,6 +13,8 @@ import logging
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from prometheus_client import CollectorRegistry
+
 from kybern.api.addresses import Network, family
 from kybern.api.errors import APIError
 from kybern.api.networking.servicecidr import DEFAULT_NAME
@@ -22,6 +24,7 @@ from kybern.apiserver.registry import Registry
 from kybern.apiserver.services import defaultrange
 from kybern.apiserver.services.addresses import Addresses
 from kybern.apiserver.services.allocator import ServiceAllocator
+from kybern.apiserver.services.metrics import ServiceMetrics
 from kybern.apiserver.services.nodeports import NodePorts
 from kybern.apiserver.services.repair_addresses import AddressRepair
 from kybern.apiserver.services.repair_ports import PortRepair
@@ -40,7 +43,9 @@ Key: TypeAlias = tuple[str, str, str]
 class Services:
     """See the module."""
 
-    def __init__(self, registry: Registry, networks: Sequence[Network], ports: tuple[int, int]) -> None:
+    def __init__(
+        self, registry: Registry, networks: Sequence[Network], ports: tuple[int, int], metrics: CollectorRegistry
+    ) -> None:
         services = registry.scheme.resource("", "services")
         if services is None:
             raise LookupError("the scheme has no services")
@@ -48,12 +53,13 @@ class Services:
         self._cidrs = [str(one) for one in networks]
         self._addresses = Addresses(registry)
         self._ports = NodePorts(registry.store, *ports)
-        self._allocator = ServiceAllocator(self._addresses, self._ports, [family(one) for one in networks])
+        counted = ServiceMetrics(metrics, self._addresses, self._ports)
+        self._allocator = ServiceAllocator(self._addresses, self._ports, [family(one) for one in networks], counted)
         self._services = registry.lister("", "services")
         of_addresses = Recorder(registry, "ipallocator-repair-controller")
         of_ports = Recorder(registry, "portallocator-repair-controller")
-        self._address_repair = AddressRepair(registry, services, self._addresses, of_addresses)
-        self._port_repair = PortRepair(self._services, self._ports, of_ports)
+        self._address_repair = AddressRepair(registry, services, self._addresses, of_addresses, counted)
+        self._port_repair = PortRepair(self._services, self._ports, of_ports, counted)
         self._waiting: dict[Key, None] = {}
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
