@@ -33,14 +33,14 @@ async def create(
         raise BadRequest("resourceVersion should not be set on objects to be created")
     stored = resource.to_storage(obj)
     metadata = stored["metadata"] = dict(stored["metadata"])
-    generated = not metadata.get("name") and metadata.get("generateName")
+    generated = "" if metadata.get("name") else str(metadata.get("generateName") or "")
     meta.fill_create(metadata, generation=resource.has_generation)
     if not applied:
         metadata.pop("managedFields", None)
     if resource.has_status and not resource.status_at_creation:
         stored.pop("status", None)
     resource.default(stored)
-    stored = await admitted(app, request, resource, stored, options)
+    stored = await admitted(app, request, resource, stored, options, generated)
     if not applied:
         _track(request, resource, stored, options)
     hooks = app.registry.hooks.get((resource.group, resource.plural))
@@ -48,24 +48,27 @@ async def create(
     try:
         if options.dry_run:
             return await _pretend(app, resource, stored)
-        return await _insert(app, resource, stored, str(generated or ""))
+        return await _insert(app, resource, stored, generated)
     except (APIError, TooLarge):
         if claim is not None:
             await claim.undo()
         raise
 
 
-async def admitted(app: App, request: Request, resource: Resource, stored: Object, options: WriteOptions) -> Object:
-    """The object after admission, preparation and validation."""
+async def admitted(
+    app: App, request: Request, resource: Resource, stored: Object, options: WriteOptions, prefix: str
+) -> Object:
+    """The object after admission, preparation and validation. `prefix`: what its name is made of, if it is made."""
     metadata, status = stored["metadata"], stored.get("status")
     attributes = Attributes(
         CREATE, resource, metadata.get("namespace", ""), metadata.get("name", ""), request.user, stored, None, "",
-        options.dry_run, options.as_object(), request.warnings, request,
+        options.dry_run, options.as_object(), request.warnings, request, prefix,
     )  # fmt: skip
     if app.admission is not None:
         await app.admission.admit(attributes)
         assert attributes.object is not None
         stored = attributes.object
+        attributes.name = stored["metadata"].get("name", "")
         if resource.has_status and not resource.status_at_creation:
             # Plugins may no more fill it in than the client may.
             if status is None:

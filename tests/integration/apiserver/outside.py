@@ -74,10 +74,11 @@ def authority() -> Authority:
     return Authority()
 
 
-def server_tls(*names: str, clients: bytes = b"") -> ssl.SSLContext:
-    """TLS to serve these names with; `clients` is the CA of client certificates, which are then demanded."""
+def server_tls(*names: str, clients: bytes = b"", own: tuple[bytes, bytes] | None = None) -> ssl.SSLContext:
+    """TLS to serve these names with; `clients` is the CA of client certificates, which are then demanded. `own` is the
+    certificate and key instead of ones that `authority` issues."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate, key = authority().issue(names[0], *names)
+    certificate, key = own or authority().issue(names[0], *names)
     with TemporaryDirectory() as directory:
         file = Path(directory) / "both.pem"
         file.write_bytes(certificate + key)
@@ -89,13 +90,16 @@ def server_tls(*names: str, clients: bytes = b"") -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def listening(answer: Answer, *names: str, clients: bytes = b"") -> AsyncIterator[int]:
+async def listening(
+    answer: Answer, *names: str, clients: bytes = b"", own: tuple[bytes, bytes] | None = None
+) -> AsyncIterator[int]:
     """A server that answers every request so; gives its port."""
     app = web.Application(client_max_size=1 << 26)
     app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_tls(*(names or ("127.0.0.1",)), clients=clients))
+    tls = server_tls(*(names or ("127.0.0.1",)), clients=clients, own=own)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     try:
         yield runner.addresses[0][1]

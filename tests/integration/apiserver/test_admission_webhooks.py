@@ -143,6 +143,18 @@ async def test_a_webhook_may_touch_only_what_the_request_may(api: Api) -> None:
         assert changed["metadata"]["labels"] == {"by": "UPDATE"} and changed["status"] == {}
 
 
+async def test_a_name_that_is_made_up_is_not_told_before_the_object_is_complete(api: Api) -> None:
+    async with hooked(api, nothing) as before, hooked(api, nothing, "validating") as after:
+        path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
+        made = await api.ok("POST", path, {"metadata": {"generateName": "x-"}})
+    assert "name" not in before.asked[0] and "name" not in after.asked[0]
+    assert "name" not in before.asked[0]["object"]["metadata"]
+    assert after.asked[0]["object"]["metadata"]["name"] == made["metadata"]["name"] != "x-"
+    pod = {"metadata": {"generateName": "p-"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    message = await api.why(403, "POST", f"/api/v1/namespaces/{await api.ns()}/pods", pod)
+    assert message.startswith('pods "p-" is forbidden: error looking up service account')
+
+
 async def test_a_webhook_cannot_take_a_name_away(api: Api) -> None:
     path = await api.maps("a")
     async with hooked(api, lambda _: patch({"op": "remove", "path": "/metadata/name"})):

@@ -59,6 +59,15 @@ async def test_a_url_is_called_and_its_connection_kept() -> None:
     assert second["from"] == first["from"]
 
 
+async def test_a_certificate_of_its_own_is_bundle_enough() -> None:
+    certificate, key = Authority("hidden").issue("127.0.0.1")
+    async with listening(echo, own=(certificate, key)) as port:
+        made = hooks()
+        trusted = {**config(port), "caBundle": base64.b64encode(certificate).decode()}
+        assert (await made.hook(trusted).post({}, timeout=5))["asked"]
+        made.close()
+
+
 async def test_a_service_is_called_where_its_endpoints_are_under_its_own_name(api: Api) -> None:
     namespace = await api.ns()
     async with listening(echo, f"hook.{namespace}.svc") as port:

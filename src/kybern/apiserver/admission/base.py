@@ -43,8 +43,12 @@ class Attributes:
         mine = self.resource
         return mine.plural == plural and mine.group == group and self.subresource == subresource
 
+    prefix: str = ""
+    """metadata.generateName, where the name is made of it: then clients hear of that, until the object is complete."""
     reinvoke: bool = False
     """Set by a plugin that changed the object, for all that change objects to be asked once more."""
+    complete: bool = False
+    """Whether all that change the object have done so, and others judge."""
     round: int = 0
     """1 when they are asked once more."""
     notes: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +66,8 @@ class Attributes:
 
     def forbidden(self, why: str) -> Forbidden:
         """The refusal of this write: `pods "web" is forbidden: why`."""
-        return Forbidden.on(self.resource.plural, self.resource.group, self.name, why)
+        name = self.prefix if self.prefix and not self.complete else self.name
+        return Forbidden.on(self.resource.plural, self.resource.group, name, why)
 
 
 class Plugin:
@@ -120,6 +125,7 @@ class AdmissionChain:
 
     async def validate(self, a: Attributes) -> None:
         """Ask every plugin that is concerned. Raises what a plugin raises."""
+        a.complete = True
         key = (a.operation, a.resource.group, a.resource.plural)
         plugins = self._validating.get(key)
         if plugins is None:

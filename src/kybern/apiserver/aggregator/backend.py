@@ -16,7 +16,7 @@ from kybern.api.types import Object
 from kybern.apiserver import proxy
 from kybern.apiserver.app import App
 from kybern.apiserver.request import JSON, Request, Response, UserInfo
-from kybern.apiserver.webhooks.client import explained
+from kybern.apiserver.webhooks.client import as_upstream_trusts, explained
 from kybern.apiserver.webhooks.services import Address, ServiceResolver
 from kybern.streaming import http1
 
@@ -91,7 +91,7 @@ class Backend:
         if self._tls is None:
             bundle = self.spec.get("caBundle")
             self._tls = ssl.create_default_context(cadata=base64.b64decode(bundle).decode("ascii") if bundle else None)
-            self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            as_upstream_trusts(self._tls)
             if self.spec.get("insecureSkipTLSVerify"):
                 self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
             if self._identity is not None:

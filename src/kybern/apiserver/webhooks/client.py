@@ -135,9 +135,15 @@ def trusting(bundle: str | None, who: Identity = NOBODY) -> ssl.SSLContext:
         who.load_into(context)
     except (ssl.SSLError, OSError, UnicodeDecodeError, binascii.Error) as error:
         raise CallFailed(f"unable to load root certificates: {error}", 500) from error
-    # Cluster CAs made by common tools lack the extensions that newer Pythons insist on.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    as_upstream_trusts(context)
     return context
+
+
+def as_upstream_trusts(context: ssl.SSLContext) -> None:
+    """Trust what is in the bundle as Go does: a server's own certificate too, and CAs without the extensions that newer
+    Pythons insist on."""
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
 def _document(status: int, content: bytes) -> Object:

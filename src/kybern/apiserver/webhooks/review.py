@@ -69,7 +69,7 @@ def request(a: Attributes, uid: str, kind: Named, resource: Named, obj: Object |
     said |= {"requestKind": asked_kind.as_object("kind"), "requestResource": asked_resource.as_object("resource")}
     if a.subresource:
         said["requestSubResource"] = a.subresource
-    if a.name:
+    if a.name and not a.prefix:
         said["name"] = a.name
     if namespace := namespace_of(a):
         said["namespace"] = namespace

@@ -60,7 +60,11 @@ async def shown(a: Attributes, obj: Object | None, target: Target) -> Object | N
         return obj
     if a.subresource == "scale":
         return scale.of(a.resource, obj)
-    return await in_version(a.resource, obj, target)
+    made = await in_version(a.resource, obj, target)
+    if a.prefix and not a.complete:
+        # The name is made up already, but that is nobody's business yet: it may still be given.
+        return {**made, "metadata": {name: part for name, part in made["metadata"].items() if name != "name"}}
+    return made
 
 
 async def in_version(resource: Resource, obj: Object, target: Target) -> Object:
@@ -95,7 +99,9 @@ async def taken(a: Attributes, before: Object, changed: Object, target: Target) 
             metadata[name] = before["metadata"][name]
         else:
             metadata.pop(name, None)
-    if a.operation != CREATE:
+    if a.prefix:
+        metadata["name"] = metadata.get("name") or before["metadata"]["name"]
+    elif a.operation != CREATE:
         metadata |= {name: before["metadata"][name] for name in ("name", "namespace") if name in before["metadata"]}
     made = _within(a, before, made)
     a.resource.default(made)
