@@ -207,6 +207,9 @@ class Gates:
 
         for path in ("/openapi/v2", "/openapi/v3", "/openapi/v3/*"):
             app.route(path, describe)
+        if not self.issuer.issuer.startswith("https://"):
+            # Discovery is for issuers that are URLs.
+            return
         jwks_uri = options.service_account_jwks_uri or f"https://{self.address}/openid/v1/jwks"
         configuration = openid_configuration(self.issuer.issuer, jwks_uri, self.keys)
         jwks = self.keys.jwks()

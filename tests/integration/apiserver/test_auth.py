@@ -543,6 +543,9 @@ async def test_reviews_of_access_with_selectors(api: Api) -> None:
         assert (await api.ok("POST", path, asked(fieldSelector=selector)))["status"]["allowed"], selector
     for selector in ({"rawSelector": "spec.nodeName=node-2"}, {"requirements": [{**requirement, "operator": "NotIn"}]}):
         assert not (await api.ok("POST", path, asked(fieldSelector=selector)))["status"]["allowed"], selector
+    status = (await api.ok("POST", path, asked(fieldSelector={"rawSelector": "spec.nodeName=node-1,x"})))["status"]
+    assert not status["allowed"]
+    assert status["evaluationError"] == "spec.resourceAttributes.fieldSelector ignored due to parse error"
     at = "spec.resourceAttributes.fieldSelector"
     for selector, why in (
         ({}, f"{at}.requirements: Required value: when {at} is specified, requirements or rawSelector is required"),

@@ -90,7 +90,7 @@ class NodeRestriction(Plugin):
             return
         spec = a.object["spec"]
         ref = spec.get("boundObjectRef") or {}
-        if ref.get("kind") != "Pod" or ref.get("apiVersion", "v1") != "v1" or not ref.get("name"):
+        if ref.get("kind") != "Pod" or ref.get("apiVersion") != "v1" or not ref.get("name"):
             raise a.forbidden("node requested token not bound to a pod")
         if not ref.get("uid"):
             raise a.forbidden("node requested token with a pod binding without a uid")

@@ -63,6 +63,21 @@ def info_of(spec: Object) -> RequestInfo:
     )  # fmt: skip
 
 
+def ignored(spec: Object) -> str:
+    """What of a review's selectors is left out, in upstream's words; "" where nothing is."""
+    given = spec.get("resourceAttributes") or {}
+    said = []
+    for field, parse in (("fieldSelector", selectors.parse_fields), ("labelSelector", selectors.parse)):
+        raw = (given.get(field) or {}).get("rawSelector")
+        if not raw:
+            continue
+        try:
+            parse(raw)
+        except (BadRequest, ValueError):
+            said.append(f"spec.resourceAttributes.{field} ignored due to parse error")
+    return said[0] if len(said) == 1 else f"[{', '.join(said)}]" if said else ""
+
+
 def _given(**values: str) -> Object:
     return {name: value for name, value in values.items() if value}
 

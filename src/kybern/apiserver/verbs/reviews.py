@@ -16,7 +16,7 @@ from kybern.apiserver.answers import unstored_object
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.base import BadToken
 from kybern.apiserver.authn.bearer import INVALID
-from kybern.apiserver.authz.attributes import info_of
+from kybern.apiserver.authz.attributes import ignored, info_of
 from kybern.apiserver.authz.base import Union
 from kybern.apiserver.request import Request, Response, UserInfo
 from kybern.apiserver.review_body import read
@@ -90,8 +90,9 @@ async def _decide(app: App, user: UserInfo, spec: Object) -> Object:
         status["denied"] = True
     if decision.reason:
         status["reason"] = decision.reason
-    if decision.error:
-        status["evaluationError"] = decision.error
+    errors = [error for error in (decision.error, ignored(spec)) if error]
+    if errors:
+        status["evaluationError"] = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]"
     return status
 
 
