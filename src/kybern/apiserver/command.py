@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
-from kybern.apiserver import flags, flags_audit, flags_auth, health, runtime_config, selfmade, tls
+from kybern.apiserver import flags, flags_audit, flags_auth, flags_tls, health, runtime_config, selfmade
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.authorities import verified_chain
 from kybern.apiserver.encryption import Encryption
@@ -20,6 +20,7 @@ from kybern.apiserver.gates import DEFAULT_ISSUER, GateOptions, Gates
 from kybern.apiserver.kubelets import ADDRESS_TYPES, Kubelets
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.server import Server
+from kybern.apiserver.tls import ListenerTLS
 from kybern.apiserver.tracing import RequestTracing
 from kybern.process import tracing
 from kybern.process.daemon import OperatorError, reason, run_until_signalled
@@ -52,7 +53,7 @@ async def serve(args: argparse.Namespace) -> None:
     certificate, key = args.tls_cert_file, args.tls_private_key_file
     if certificate is None:
         certificate, key = selfmade.serving_certificate(args.data_dir, [address])
-    secured = tls.ListenerTLS(tls.Files(certificate, key, args.client_ca_file, args.requestheader_client_ca_file))
+    secured = ListenerTLS(flags_tls.files(args, certificate, key))
     store = await _open(args)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)

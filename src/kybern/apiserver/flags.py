@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kybern.apiserver import flags_audit, flags_auth
+from kybern.apiserver import flags_audit, flags_auth, flags_tls
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import port
 from kybern.store.flags import add_etcd_flags, check_etcd_flags
@@ -85,8 +85,7 @@ def _add_encryption_flags(add: Add) -> None:
 
 def _add_identity_flags(add: Add) -> None:
     path = {"type": Path, "default": None, "metavar": "FILE"}
-    add("--tls-cert-file", **path, help="certificate to serve with; self-made if absent")
-    add("--tls-private-key-file", **path, help="its key")
+    flags_tls.add_flags(add)
     add("--client-ca-file", **path, help="CA of client certificates")
     add("--token-auth-file", **path, help="CSV file of static tokens: token,user,uid,groups")
     add("--enable-bootstrap-token-auth", type=boolean, default=False, nargs="?", const=True,
@@ -174,8 +173,7 @@ def check(args: argparse.Namespace) -> None:
     seconds("--etcd-compaction-interval", args.etcd_compaction_interval)
     if bool(args.proxy_client_cert_file) is not bool(args.proxy_client_key_file):
         raise OperatorError("--proxy-client-cert-file and --proxy-client-key-file go together; give both or neither")
-    if bool(args.tls_cert_file) is not bool(args.tls_private_key_file):
-        raise OperatorError("--tls-cert-file and --tls-private-key-file go together; give both or neither")
+    flags_tls.check(args)
     flags_audit.check(args)
     if args.encryption_provider_config_automatic_reload and not args.encryption_provider_config:
         raise OperatorError(

@@ -15,7 +15,7 @@ from kybern.apiserver.authn.webhook import TokenWebhookOptions
 from kybern.apiserver.authz.assembly import DEFAULT, AuthzOptions
 from kybern.apiserver.authz.webhook import WebhookOptions
 from kybern.process.daemon import OperatorError
-from kybern.process.flags import duration
+from kybern.process.flags import boolean, duration
 
 Add = Callable[..., Any]
 
@@ -36,6 +36,8 @@ def add_flags(add: Add) -> None:
     add("--requestheader-group-headers", **names, help="headers with groups; X-Remote-Group is common")
     add("--requestheader-extra-headers-prefix", **names,
         help="beginnings of headers with more; X-Remote-Extra- is common")  # fmt: skip
+    add("--service-account-lookup", type=boolean, default=True, nargs="?", const=True,
+        help="look whether the Secret of a legacy token is still there")  # fmt: skip
     _add_issuer_flags(add, path, names)
     _add_authz_flags(add, path)
 
@@ -107,6 +109,7 @@ def authn_options(args: argparse.Namespace) -> AuthnOptions:
         enable_bootstrap_token_auth=args.enable_bootstrap_token_auth,
         front_proxy=_front_proxy(args),
         anonymous=args.anonymous_auth,
+        lookup=args.service_account_lookup,
         webhook=_token_webhook(args),
         config_file=args.authentication_config,
         oidc=_oidc(args),

@@ -62,6 +62,14 @@ async def test_a_legacy_token_is_good_with_any_of_the_keys(text: str) -> None:
     assert await legacy.verifier.user(text, ["other"]) is None
 
 
+async def test_without_looking_the_signature_is_enough() -> None:
+    text, legacy = token(), Legacy("another")
+    listers = {"secrets": legacy.secrets, "serviceaccounts": legacy.accounts}
+    verifier = LegacyTokens(KeySet([KEY.public_key()]), ["api"], listers, legacy.relabel, lookup=False)
+    known = await verifier.user(text)
+    assert known is not None and known.user.name == NAME
+
+
 async def test_its_use_is_noted_once_a_day() -> None:
     legacy = Legacy(token())
     text = base64.b64decode(legacy.secrets.get("ci", "robot-token")["data"]["token"]).decode()  # type: ignore[index]

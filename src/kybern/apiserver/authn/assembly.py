@@ -54,6 +54,8 @@ class AuthnOptions:
     front_proxy: FrontProxyOptions = field(default_factory=FrontProxyOptions)
     anonymous: bool | None = None
     """--anonymous-auth; None where it isn't given, which lets such requests in."""
+    lookup: bool = True
+    """--service-account-lookup."""
     webhook: TokenWebhookOptions | None = None
     config_file: Path | None = None
     """--authentication-config."""
@@ -161,7 +163,7 @@ class Authentication:
         listers = {plural: lister("", plural) for plural in ("serviceaccounts", "pods", "secrets", "nodes")}
         # Bound tokens come by far most often; of legacy ones it doesn't matter who looks first.
         found.append(ServiceAccountTokens(keys, issuers, audiences, listers))
-        found.append(LegacyTokens(keys, audiences, listers, self._label_as_used))
+        found.append(LegacyTokens(keys, audiences, listers, self._label_as_used, lookup=options.lookup))
         if options.enable_bootstrap_token_auth:
             found.append(BootstrapTokens(listers["secrets"], audiences))
         if options.config_file is not None or options.oidc is not None:

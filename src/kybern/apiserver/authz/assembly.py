@@ -5,6 +5,7 @@ The file is followed; a changed one takes effect whole, or not at all where it i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,7 +118,8 @@ class Authorization:
         old, self._webhooks = self._webhooks, [one for one in authorizers if isinstance(one, WebhookAuthorizer)]
         self._app.authorizers[:] = authorizers
         for webhook in old:
-            webhook.close()
+            # Those who are asking now are let finish.
+            asyncio.get_running_loop().call_later(config.MAX_TIMEOUT, webhook.close)
 
     async def _reload(self) -> None:
         assert self._options.config_file is not None
