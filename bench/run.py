@@ -43,6 +43,10 @@ SCHEDULER = (
     "Every node is scored for every pod. Upstream v1.36 scores a sample of 5,000 nodes and takes 20–36 ms CPU per pod, "
     "35–50 pods/s end to end; kybern's aim is ≤ 1.5 ms and ≥ 500 pods/s."
 )
+STAGES = (
+    "CPU of one request after the other, in one process, with the default admission plugins, RBAC, API Priority and "
+    "Fairness and audit at Metadata; without the listener. The meter itself costs some of it."
+)
 HEAD = ("| figure | here | upstream v1.36 | aim |", "| --- | --- | --- | --- |")
 
 
@@ -78,6 +82,7 @@ def main() -> None:
     lines = ["# Performance", "", f"Made by `make bench` on {machine()}.", "", *HEAD]
     lines += rows(API_ROWS, figures("api_bench", "--pods", "500" if quick else "5000"))
     lines += rows(POD_ROWS, figures("pods_bench"))
+    lines += ["", "## The stages of a request", "", STAGES, "", "```", said("stages_bench"), "```"]
     lines += ["", "## The scheduler", "", SCHEDULER, "", "```", said("scheduler_bench"), "```"]
     lines += ["", "## The store", "", "```", said("store_bench"), "```"]
     notes = ROOT / "docs" / "performance-notes.md"

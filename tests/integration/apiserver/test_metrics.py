@@ -47,6 +47,7 @@ LABELS = {
     "etcd_requests_total": {"operation", "group", "resource"},
     "kubernetes_build_info": {"major", "minor", "git_version", "git_commit", "git_tree_state", "build_date",
                               "go_version", "compiler", "platform"},
+    "kubernetes_feature_enabled": {"name", "stage"},
     "process_cpu_seconds_total": set(),
     "process_start_time_seconds": set(),
     "process_resident_memory_bytes": set(),

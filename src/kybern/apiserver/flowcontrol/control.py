@@ -35,6 +35,7 @@ from kybern.apiserver.request import Request, RequestInfo, UserInfo
 from kybern.process.clock import clock
 from kybern.store.base import StoreError
 
+FLOW_SCHEMA = "FlowSchema"
 SCHEMAS, LEVELS = "flowschemas", "prioritylevelconfigurations"
 BORROW_SECONDS = 10.0
 MAINTAIN_SECONDS = 60.0
@@ -163,9 +164,7 @@ class FlowControl:
         schemas, levels = (self._registry.lister(bootstrap.GROUP, plural).list() for plural in (SCHEMAS, LEVELS))
         self._digest(schemas, levels)
         for obj in schemas:
-            condition = self._condition(obj)
-            if condition is not None:
-                self._spawn(self._tell(obj["metadata"]["name"], condition))
+            self._judge(obj)
 
     def _digest(self, schemas: Iterable[Object], levels: Iterable[Object]) -> None:
         objects = {obj["metadata"]["name"]: obj for obj in levels}
@@ -196,10 +195,19 @@ class FlowControl:
             self.digest()
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
-        if old and new and all(old.get(field) == new.get(field) for field in ("spec", "status")):
+        if not self.ready:
             return
-        if self.ready:
-            self.digest()
+        if old and new and old.get("spec") == new.get("spec"):
+            if new["kind"] == FLOW_SCHEMA and old.get("status") != new.get("status"):
+                self._judge(new)
+            return
+        self.digest()
+
+    def _judge(self, obj: Object) -> None:
+        """See that a flow schema says whether its level is there."""
+        condition = self._condition(obj)
+        if condition is not None:
+            self._spawn(self._tell(obj["metadata"]["name"], condition))
 
     def _condition(self, obj: Object) -> Object | None:
         """The Dangling condition that a schema should have, where it has another."""
