@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kybern.apiserver import selfmade, tls, watcher
 from kybern.apiserver import server as listening
-from kybern.apiserver import watcher
 from kybern.apiserver.limits import MAX_BODY
 from kybern.apiserver.server import Server
 from tests.integration.apiserver.inprocess import ADMIN, Api, serving
@@ -182,3 +185,21 @@ async def test_yaml_that_multiplies_itself_is_refused(own: Any) -> None:
     sent = head("POST", MAPS, Content_Type="application/yaml", Content_Length=str(len(body))) + body
     code, said = await exchange(own, sent)
     assert code == 400 and "excessive aliasing" in said["message"]
+
+
+async def test_connections_that_fail_at_tls_are_counted(own: Any, tmp_path: Path) -> None:
+    context = tls.server_context(*selfmade.serving_certificate(tmp_path, ["127.0.0.1"]), None)
+    listener = Server(own.app)
+    port = await listener.start("127.0.0.1", 0, context)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await reader.read() == b""
+    writer.close()
+    await until(lambda: gc.collect() is not None and own.app.handshake_errors == 1)
+    trusting = ssl._create_unverified_context()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+    writer.write(head("GET", "/version"))
+    assert (await answer(reader))[0] == 200
+    writer.close()
+    await listener.close(0.1)
+    assert own.app.handshake_errors == 1
