@@ -81,6 +81,8 @@ class App:
         """Requests being served: writes (True) and others (False)."""
         self.request_timeout = 0.0
         """Seconds after which a request that isn't long-running is answered with a 504; 0 for never."""
+        self.watch_seconds = 1800
+        """A watch that names no time ends after this long, or up to twice as long."""
         self.tracing: RequestTracing | None = None
         self.handshake_errors = 0
         """Connections that failed before they said anything."""

@@ -83,7 +83,8 @@ async def serve(args: argparse.Namespace) -> None:
             stack.push_async_callback(asyncio.to_thread, traced.close)
             app.tracing = RequestTracing(app, traced)
         server = Server(app)
-        app.checks["shutdown"] = lambda: "the process is shutting down" if server.closing else ""
+        app.checks["shutdown"] = lambda: "the process is shutting down" if server.ending else ""
+        app.watch_seconds = args.min_request_timeout
         if args.requestheader_client_ca_file is not None:
             server.chain_of = verified_chain
         await _listen(server, args, secured.context)
@@ -91,6 +92,8 @@ async def serve(args: argparse.Namespace) -> None:
         secured.start()
         stack.push_async_callback(secured.stop)
         stack.push_async_callback(server.close, args.shutdown_grace)
+        delay = flags.seconds("--shutdown-delay-duration", args.shutdown_delay_duration)
+        stack.push_async_callback(server.linger, delay)
         log.info("serving on https://%s:%d, %d kinds", address, args.secure_port, len(list(registry.scheme)))
         await gates.start()
         log.info("ready")

@@ -74,6 +74,10 @@ def _add_limit_flags(add: Add) -> None:
     add("--max-mutating-requests-inflight", type=int, default=200, metavar="N",
         help="writes served at a time; 0 for no limit")  # fmt: skip
     add("--request-timeout", default="1m0s", metavar="DURATION", help="how long a request may take that isn't a watch")
+    add("--min-request-timeout", type=int, default=1800, metavar="SECONDS",
+        help="a watch that names no time ends after this long, or up to twice as long")  # fmt: skip
+    add("--shutdown-delay-duration", default="0s", metavar="DURATION",
+        help="how long to go on serving, while /readyz says that it is over")  # fmt: skip
 
 
 def _add_encryption_flags(add: Add) -> None:
@@ -185,6 +189,9 @@ def _check_limits(args: argparse.Namespace) -> None:
     for flag in ("max_requests_inflight", "max_mutating_requests_inflight"):
         if getattr(args, flag) < 0:
             raise OperatorError(f"--{flag.replace('_', '-')} can not be negative value")
+    if args.min_request_timeout < 0:
+        raise OperatorError("--min-request-timeout can not be negative value")
+    seconds("--shutdown-delay-duration", args.shutdown_delay_duration)
     if seconds("--request-timeout", args.request_timeout) <= 0:
         raise OperatorError("--request-timeout can not be negative value or zero; write it like 1m0s")
     both = args.max_requests_inflight + args.max_mutating_requests_inflight

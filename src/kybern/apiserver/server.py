@@ -444,7 +444,8 @@ class Server:
         self.connections: set[Connection] = set()
         self.handed_over: set[asyncio.Task[None]] = set()
         """The tasks of upgraded connections: nothing else holds on to them, as the loop's references are weak."""
-        self.closing = False
+        self.ending = self.closing = False
+        """Whether it is about to close, and whether it does."""
         self.chain_of: Callable[[ssl.SSLObject], tuple[bytes, ...]] | None = None
         """How to know who vouches for a client, where that matters."""
         self._server: asyncio.base_events.Server | None = None
@@ -464,9 +465,14 @@ class Server:
             connection.sweep(now)
         self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
+    async def linger(self, seconds: float) -> None:
+        """Say that it is about to close, for whoever sends requests here to send them elsewhere."""
+        self.ending = True
+        await asyncio.sleep(seconds)
+
     async def close(self, grace: float = 5.0) -> None:
         """Stop listening, let running requests finish for `grace` seconds, end watches."""
-        self.closing = True
+        self.ending = self.closing = True
         if self._sweeper:
             self._sweeper.cancel()
         if self._server:

@@ -23,7 +23,6 @@ from kybern.apiserver.negotiation import PLAIN, TABLE, Shape
 from kybern.apiserver.request import Frame, Sink, Stream
 from kybern.apiserver.selection import Selection
 from kybern.apiserver.watch_cache import Change, Item, WatchCache
-from kybern.process.clock import random
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,6 @@ BOOKMARK_SECONDS = 60.0
 MAX_OWED, MAX_OWED_BYTES = 8192, 16 << 20
 """What a watch may be behind: changes, and their bytes; initial objects don't count. The cache's ring keeps no more
 either, so who owes more couldn't go on from there."""
-TIMEOUT_SECONDS = 1800
-"""A watch without timeoutSeconds ends between one and two times this."""
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 _TYPE_HEADS = {type_: f'{{"type":"{type_}","object":'.encode() for type_ in (ADDED, MODIFIED, DELETED)}
@@ -100,7 +97,7 @@ class Watcher(Stream):
         missed: Iterable[Change] = (),
         initial_end: bool = False,
         bookmarks: bool = False,
-        timeout: int = 0,
+        timeout: float,
     ) -> None:
         """`initial` objects are told first, then (if `initial_end`) a bookmark, then `missed` changes, then what
         happens. Registers with the cache at once, so that nothing is lost before `start`."""
@@ -115,7 +112,7 @@ class Watcher(Stream):
         self._owed: deque[Change] = deque(missed)
         self._owed_bytes = 0
         self._bookmarks = bookmarks
-        self._deadline = float(timeout or random.uniform(TIMEOUT_SECONDS, 2 * TIMEOUT_SECONDS))
+        self._deadline = timeout
         self._sink: Sink | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._first = view.shape.kind == TABLE

@@ -130,6 +130,8 @@ class Server:
     async def _metrics(self, request: Request, path: list[str]) -> Answer:
         if path == ["resource"]:
             return Response(200, stats.resource_metrics(await self._stats.measure()), metrics.CONTENT_TYPE)
+        if path == ["slis"]:
+            return Response(200, metrics.slis(), metrics.CONTENT_TYPE)
         _named(path, 0)
         return Response(200, metrics.page(), metrics.CONTENT_TYPE)
 

@@ -114,6 +114,22 @@ async def test_what_a_watch_does_not_select_is_not_owed(own: Any, monkeypatch: p
         assert not behind.done.is_set()
 
 
+async def test_a_watch_that_names_no_time_ends_in_the_servers(own: Any) -> None:
+    own.app.watch_seconds = 0.1
+    async with asyncio.timeout(5), own.watch(MAPS) as watched:
+        await watched.done.wait()
+
+
+async def test_who_is_about_to_end_says_so_and_goes_on_serving(own: Any) -> None:
+    own.app.checks["shutdown"] = lambda: "it ends" if own.listener.ending else ""
+    assert (await exchange(own, head("GET", "/readyz")))[0] == 200
+    lingering = asyncio.ensure_future(own.listener.linger(0.2))
+    await asyncio.sleep(0)
+    assert (await exchange(own, head("GET", "/readyz")))[0] == 500
+    assert (await exchange(own, head("GET", "/livez")))[0] == 200
+    await lingering
+
+
 async def test_a_list_that_nobody_takes_is_given_up(own: Any) -> None:
     for number in range(150):
         await own.ok("POST", MAPS, {"metadata": {"name": f"m{number}"}, "data": {"x": BIG}})

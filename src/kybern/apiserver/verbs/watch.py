@@ -16,6 +16,9 @@ from kybern.apiserver.negotiation import TABLE, shape_of
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.selection import selection
 from kybern.apiserver.watcher import FailedWatch, FutureWatcher, View, Watcher
+from kybern.process.clock import random
+
+_FOREVER = 10 * 365 * 86400
 
 
 async def serve(app: App, request: Request, resource: Resource) -> Response:
@@ -25,7 +28,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     include = included(request) if shape.kind == TABLE else "Metadata"
     text = request.arg("resourceVersion")
     wanted = revisions.parse(text)
-    timeout = _seconds(request.arg("timeoutSeconds"))
+    timeout = _seconds(request.arg("timeoutSeconds")) or (app.watch_seconds or _FOREVER) * random.uniform(1, 2)
     cache = await app.registry.ready(resource)
     if not text or wanted > cache.revision:
         await cache.fresh()
