@@ -11,7 +11,7 @@ import pytest
 from kybern.api.resource import Resource
 from kybern.api.scheme import builtin
 from tests.integration.apiserver import filling
-from tests.integration.apiserver.inprocess import MERGE, Api, serving
+from tests.integration.apiserver.inprocess import MERGE, TABLE, Api, serving
 
 NAMESPACE = "filled"
 APPLY = "application/apply-patch+yaml"
@@ -73,6 +73,8 @@ async def _live(api: Api, kind: Resource, version: str, obj: Any) -> None:
     _keeps(sent, created)
     if kind.kind not in WATCHED:
         assert await api.ok("GET", path) == created
+    table = await api.ok("GET", path, accept=TABLE)
+    assert len(table["rows"][0]["cells"]) == len(table["columnDefinitions"])
     if kind.has_status and "status" in obj:
         got = await _put(api, path, "/status", status=obj["status"], labels=MARK, spec=None)
         _keeps({**obj, "metadata": {**obj["metadata"], "labels": {}}}, got)

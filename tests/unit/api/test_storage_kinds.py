@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.unit.api.checking import changed, problems
 
+from kybern.api.resource import Preparation
 from kybern.api.storage.csidriver import CSIDriver
 from kybern.api.storage.csinode import CSINode
 from kybern.api.storage.csistoragecapacity import CSIStorageCapacity
@@ -141,6 +142,21 @@ def test_storage_classes() -> None:
         'provisioner: Invalid value: "other": field is immutable'
     ]
     assert problems(StorageClass(), {**CLASS, "allowVolumeExpansion": True, "mountOptions": ["ro"]}, CLASS) == []
+
+
+def test_labels_of_nodes_that_were_renamed_are_told_of() -> None:
+    old, new = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
+    said, prep = f'deprecated since v1.17; use "{new}" instead', Preparation()
+    term = {"matchLabelExpressions": [{"key": new, "values": ["a"]}, {"key": old, "values": ["a"]}]}
+    StorageClass().prepare_create({**CLASS, "allowedTopologies": [term]}, prep)
+    assert prep.warnings == [f"allowedTopologies[0].matchLabelExpressions[1].key: {old} is {said}"]
+    prep = Preparation()
+    topology = {"matchLabels": {old: "a"}, "matchExpressions": [{"key": old, "operator": "Exists"}]}
+    CSIStorageCapacity().prepare_create({"nodeTopology": topology}, prep)
+    assert prep.warnings == [
+        f"nodeTopology.matchExpressions[0].key: {old} is {said}",
+        f"nodeTopology.matchLabels.{old}: {said}",
+    ]
 
 
 def test_classes_of_attributes() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kybern.api import meta, names, selectors, validation
 from kybern.api.cells import text
+from kybern.api.core.node_labels import DEPRECATED, term_warnings
 from kybern.api.field import Errors
-from kybern.api.resource import Column, Resource
+from kybern.api.resource import Column, Preparation, Resource
 from kybern.api.types import Object
 
 
@@ -16,6 +19,12 @@ class CSIStorageCapacity(Resource):
         Column("StorageClassName", "string", text("storageClassName")),
         Column("Capacity", "string", text("capacity", default="<unset>")),
     )
+
+    def prepare_create(self, obj: Object, prep: Preparation) -> None:
+        prep.warnings += _warnings(obj.get("nodeTopology") or {})
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        prep.warnings += _warnings(obj.get("nodeTopology") or {})
 
     def validate(self, obj: Object, errors: Errors) -> None:
         selectors.validate_object(obj.get("nodeTopology"), "nodeTopology", errors)
@@ -33,3 +42,10 @@ class CSIStorageCapacity(Resource):
     def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
         # What could be changed can't be wrong: the schema checks quantities.
         self.validate_update(obj, old, errors)
+
+
+def _warnings(topology: Object) -> Iterator[str]:
+    yield from term_warnings(topology, "nodeTopology")
+    for label in topology.get("matchLabels") or ():
+        if label in DEPRECATED:
+            yield f"nodeTopology.matchLabels.{label}: {DEPRECATED[label]}"

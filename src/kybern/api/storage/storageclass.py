@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kybern.api import names, validation
 from kybern.api.cells import text
+from kybern.api.core.node_labels import DEPRECATED
 from kybern.api.field import Errors
-from kybern.api.resource import AGE, Column, Resource
+from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.storage.provisioning import validate_driver, validate_parameters
 from kybern.api.types import Object
 
@@ -42,6 +44,12 @@ class StorageClass(Resource):
         obj.setdefault("reclaimPolicy", "Delete")
         obj.setdefault("volumeBindingMode", "Immediate")
 
+    def prepare_create(self, obj: Object, prep: Preparation) -> None:
+        prep.warnings += _warnings(obj)
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        prep.warnings += _warnings(obj)
+
     def validate(self, obj: Object, errors: Errors) -> None:
         validate_driver(obj.get("provisioner"), "provisioner", errors)
         validate_parameters(obj.get("parameters"), "parameters", errors)
@@ -59,6 +67,15 @@ class StorageClass(Resource):
     def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
         # All but the metadata and the topologies is immutable; upstream looks at neither again.
         self.validate_update(obj, old, errors)
+
+
+def _warnings(obj: Object) -> Iterator[str]:
+    for index, term in enumerate(obj.get("allowedTopologies") or ()):
+        path = f"allowedTopologies[{index}].matchLabelExpressions"
+        for place, expression in enumerate(term.get("matchLabelExpressions") or ()):
+            key = expression.get("key") or ""
+            if key in DEPRECATED:
+                yield f"{path}[{place}].key: {key} is {DEPRECATED[key]}"
 
 
 def _check_topologies(terms: list[Object], errors: Errors) -> None:
