@@ -13,8 +13,10 @@ from typing import Any
 
 from kybern.api import quantity
 from kybern.api.quotas.amounts import equal, only, plus
+from kybern.api.quotas.devices import extended_resources
 from kybern.api.quotas.evaluator import Evaluator
-from kybern.api.quotas.registry import evaluators
+from kybern.api.quotas.pods import is_extended_request
+from kybern.api.quotas.registry import Evaluators
 from kybern.api.types import Object, key_of
 from kybern.client.informer import Informer
 from kybern.controllers.controller import Context, Controller, Failure, periodically
@@ -43,6 +45,10 @@ class ResourceQuotaController(Controller):
         self._resource = self.client.resource("v1", "resourcequotas")
         self._served: dict[tuple[str, str], Served] = {}
         self._feeding: dict[tuple[str, str], Informer] = {}
+        """What is watched, by group and plural."""
+        self._counted: dict[Evaluator, Informer] = {}
+        """What has told its changes to which evaluator."""
+        self._evaluators = Evaluators(_Around(self._feeding))
         self._charged: dict[str, float] = {}
         """When more was last charged to a quota."""
 
@@ -69,7 +75,7 @@ class ResourceQuotaController(Controller):
     # Watching what is counted.
 
     async def _discover(self) -> None:
-        self._served = {(one.group, one.plural): one for one in await served(self.client) if one.namespaced}
+        self._served = {(one.group, one.plural): one for one in await served(self.client)}
         for key in [key for key in self._feeding if key not in self._served]:
             gone = self._feeding.pop(key)
             if gone.resource.metadata_only:
@@ -77,22 +83,26 @@ class ResourceQuotaController(Controller):
 
     async def _informer_of(self, one: Evaluator) -> Informer | None:
         """The filled informer of a kind; None where the server doesn't have it. Raises APIError, Failure."""
-        key = (one.group, one.plural)
-        if key not in self._served:
-            await self._discover()
-        kind = self._served.get(key)
-        if kind is None or not {"create", "delete", "list", "watch"} <= kind.verbs:
-            return None
-        factory = self.context.informers
-        found = factory.running(kind.api_version, kind.plural)
-        if found is None and one.counts_updates:
-            found = factory.informer(kind.api_version, kind.plural)
-        if found is None:
-            found = factory.informer(kind.api_version, kind.plural, metadata_only=True, transform=slim)
-        if self._feeding.get(key) is not found:
-            self._feeding[key] = found
+        found = await self._watched(one.group, one.plural, whole=one.counts_updates)
+        if found is not None and self._counted.get(one) is not found:
+            self._counted[one] = found
             found.add_index(_NAMESPACE, _namespace)
             found.on_change(self._fed_by(one))
+        return found
+
+    async def _watched(self, group: str, plural: str, *, whole: bool) -> Informer | None:
+        if (group, plural) not in self._served:
+            await self._discover()
+        kind = self._served.get((group, plural))
+        if kind is None or not {"create", "delete", "list", "watch"} <= kind.verbs:
+            return None
+        factory, where = self.context.informers, (kind.api_version, kind.plural)
+        found = factory.running(*where)
+        if found is None and whole:
+            found = factory.informer(*where, namespaced=kind.namespaced)
+        if found is None:
+            found = factory.informer(*where, namespaced=kind.namespaced, metadata_only=True, transform=slim)
+        self._feeding[group, plural] = found
         try:
             async with asyncio.timeout(_SYNC_SECONDS):
                 await found.synced()
@@ -125,7 +135,9 @@ class ResourceQuotaController(Controller):
         status = quota.get("status") or {}
         used = only(status.get("used") or {}, hard)
         unknown = False
-        for one in evaluators(hard):
+        if any(map(is_extended_request, hard)):
+            await self._watched("resource.k8s.io", "deviceclasses", whole=True)
+        for one in self._evaluators.concerning(hard):
             informer = await self._informer_of(one)
             if informer is None:
                 unknown = True
@@ -142,6 +154,31 @@ class ResourceQuotaController(Controller):
         """Whether what was charged may not be seen yet: giving it back then would let the namespace overshoot. This
         comes to an end, as nothing can be charged once nothing is left."""
         return monotonic() - self._charged.get(key, 0.0) < _SETTLE
+
+
+class _Around:
+    """The device classes, pods and claims among what is watched."""
+
+    def __init__(self, feeding: Mapping[tuple[str, str], Informer]) -> None:
+        self._feeding = feeding
+
+    def extended_resource(self, device_class: str) -> str:
+        return self._mapping().get(device_class, "")
+
+    def has_class(self, extended_resource: str) -> bool:
+        return extended_resource in self._mapping().values()
+
+    def pod(self, namespace: str, name: str) -> Object | None:
+        pods = self._feeding.get(("", "pods"))
+        return pods.get(f"{namespace}/{name}") if pods else None
+
+    def claims(self, namespace: str) -> list[Object]:
+        claims = self._feeding.get(("resource.k8s.io", "resourceclaims"))
+        return claims.by_index(_NAMESPACE, namespace) if claims else []
+
+    def _mapping(self) -> dict[str, str]:
+        classes = self._feeding.get(("resource.k8s.io", "deviceclasses"))
+        return extended_resources(classes.list()) if classes else {}
 
 
 def _used(quota: Object) -> Mapping[str, str]:

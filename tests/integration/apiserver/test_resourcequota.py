@@ -138,6 +138,25 @@ async def test_scopes_choose_the_pods(api: Api) -> None:
     )
 
 
+async def test_claims_for_devices_are_counted_under_all_their_names(api: Api) -> None:
+    dra = "/apis/resource.k8s.io/v1"
+    device_class = {"metadata": {"name": "gpu"}, "spec": {"extendedResourceName": "x.io/gpu"}}
+    await api.ok("POST", f"{dra}/deviceclasses", device_class)
+    path = await namespace(api)
+    await quota(api, path, {"requests.x.io/gpu": "2", "gpu.deviceclass.resource.k8s.io/devices": "5"})
+    claims = path.replace("/api/v1", dra) + "/resourceclaims"
+    devices = {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu", "count": 2}}]}
+    await api.ok("POST", claims, {"metadata": {"name": "a"}, "spec": {"devices": devices}})
+    assert await used(api, path) == {"requests.x.io/gpu": "2", "gpu.deviceclass.resource.k8s.io/devices": "2"}
+    assert "exceeded quota: q, requested: requests.x.io/gpu=2, used: requests.x.io/gpu=2" in await api.why(
+        403, "POST", claims, {"metadata": {"name": "b"}, "spec": {"devices": devices}}
+    )
+    resources = {"limits": {"x.io/gpu": "1"}, "requests": {"x.io/gpu": "1"}}
+    assert "exceeded quota: q, requested: requests.x.io/gpu=1" in await api.why(
+        403, "POST", f"{path}/pods", pod(resources=resources)
+    )
+
+
 async def test_a_resize_is_charged_by_what_it_adds(api: Api) -> None:
     path = await namespace(api)
     await quota(api, path, {"requests.cpu": "2"})

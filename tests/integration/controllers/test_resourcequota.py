@@ -115,3 +115,17 @@ async def test_pods_that_come_and_go_never_overshoot_and_add_up(cluster):
     await asyncio.gather(*(churn(number) for number in range(12)))
     assert 0 < most <= 5
     await used(cluster, {"pods": "0", "count/pods": "0"})
+
+
+async def test_claims_for_devices_add_up_under_all_their_names(cluster):
+    dra = "resource.k8s.io/v1"
+    spec = {"extendedResourceName": "x.io/gpu"}
+    await cluster.create({"apiVersion": dra, "kind": "DeviceClass", "metadata": {"name": "gpu"}, "spec": spec})
+    request = {"name": "r", "exactly": {"deviceClassName": "gpu", "count": 2}}
+    meta = {"name": "a", "namespace": "default"}
+    claim = {"apiVersion": dra, "kind": "ResourceClaim", "metadata": meta, "spec": {"devices": {"requests": [request]}}}
+    await cluster.create(claim)
+    await make(cluster, {"requests.x.io/gpu": "5", "count/resourceclaims.resource.k8s.io": "5"})
+    await used(cluster, {"requests.x.io/gpu": "2", "count/resourceclaims.resource.k8s.io": "1"})
+    await cluster.resource(dra, "resourceclaims").delete("a", "default")
+    await used(cluster, {"requests.x.io/gpu": "0", "count/resourceclaims.resource.k8s.io": "0"})

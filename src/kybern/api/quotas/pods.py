@@ -21,7 +21,8 @@ _NAMES = frozenset(
     ("count/pods", "pods", *_COMPUTE, *(kind + name for kind in (REQUESTS, LIMITS) for name in _COMPUTE))
 )  # fmt: skip
 _MUST_SAY = frozenset(("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"))
-_DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
+DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
+"""Before the name of a class, the extended resource that its devices always are."""
 _HUGE = ("hugepages-", "requests.hugepages-")
 
 
@@ -34,7 +35,7 @@ class Pods(Evaluator):
         super().__init__("", "pods")
 
     def matching(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if name in _NAMES or name.startswith(_HUGE) or _is_extended_request(name)]
+        return [name for name in names if name in _NAMES or name.startswith(_HUGE) or is_extended_request(name)]
 
     def handles(self, operation: str, subresource: str, obj: Object, old: Object | None) -> bool:
         if subresource == "resize":
@@ -107,14 +108,15 @@ def _compute(requests: Amounts, limits: Amounts) -> dict[str, str]:
     for name, amount in requests.items():
         if name.startswith("hugepages-"):
             used[name] = used[REQUESTS + name] = amount
-        elif is_extended(name) or name.startswith(_DEVICE_CLASS):
+        elif is_extended(name) or name.startswith(DEVICE_CLASS):
             # What can't be overcommitted is asked of as a request only.
             used[REQUESTS + name] = amount
     return used
 
 
-def _is_extended_request(name: str) -> bool:
-    return name.startswith(REQUESTS) and (not is_native(name) or name.startswith(REQUESTS + _DEVICE_CLASS))
+def is_extended_request(name: str) -> bool:
+    """Whether a quota of that name limits an extended resource."""
+    return name.startswith(REQUESTS) and (not is_native(name) or name.startswith(REQUESTS + DEVICE_CLASS))
 
 
 def _affinity_terms(pod: Object) -> Iterator[Object]:

@@ -13,13 +13,15 @@ from typing import NamedTuple
 from kybern.api.errors import Conflict, InternalError
 from kybern.api.quotas.amounts import Amounts
 from kybern.api.quotas.charging import Limited, Refused, Write, charge
-from kybern.api.quotas.registry import IGNORED, evaluator
+from kybern.api.quotas.devices import extended_resources
+from kybern.api.quotas.registry import IGNORED, Evaluators
 from kybern.api.types import Object
 from kybern.apiserver.admission import config
 from kybern.apiserver.admission.base import CREATE, UPDATE, Attributes, Plugin
 from kybern.apiserver.admission.known import Known
 from kybern.apiserver.app import App
 from kybern.apiserver.codec import decode
+from kybern.apiserver.registry import Registry
 from kybern.apiserver.watch_cache import Item
 from kybern.process.daemon import OperatorError
 from kybern.store.base import Mismatch
@@ -29,6 +31,7 @@ ATTEMPTS = 10
 SECONDS = 10.0
 """How long a write waits for its charge."""
 _QUOTAS = ("", "resourcequotas")
+_DRA = "resource.k8s.io"
 _KINDS = {
     "ResourceQuotaConfiguration": ("apiserver.config.k8s.io/v1",),
     "Configuration": ("resourcequota.admission.k8s.io/v1beta1", "resourcequota.admission.k8s.io/v1alpha1"),
@@ -53,6 +56,7 @@ class ResourceQuota(Plugin):
         assert resource is not None
         self._resource = resource
         self._quotas = app.registry.lister(*_QUOTAS)
+        self._evaluators = Evaluators(_Around(app.registry))
         self._limited = _limited(app)
         self._known = Known(self._quotas, lambda: self.reconsider())
         self._waiting: dict[str, list[_Waiting]] = {}
@@ -66,7 +70,7 @@ class ResourceQuota(Plugin):
         return (
             (bool(self._limited) or bool(self._known))
             and (group, plural) not in IGNORED
-            and (operation == CREATE or (operation == UPDATE and evaluator(group, plural).counts_updates))
+            and (operation == CREATE or (operation == UPDATE and self._evaluators.of(group, plural).counts_updates))
         )
 
     async def validate(self, a: Attributes) -> None:
@@ -74,7 +78,7 @@ class ResourceQuota(Plugin):
             return
         if not self._limited and not self._quotas.list(a.namespace):
             return
-        one = evaluator(a.resource.group, a.resource.plural)
+        one = self._evaluators.of(a.resource.group, a.resource.plural)
         if not one.handles(a.operation, a.subresource, a.object, a.old):
             return
         charged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -155,6 +159,35 @@ class ResourceQuota(Plugin):
         except Mismatch:
             return False
         return True
+
+
+class _Around:
+    """The device classes, pods and claims that the server knows."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._classes = registry.lister(_DRA, "deviceclasses")
+        self._claims = registry.lister(_DRA, "resourceclaims")
+        self._pods = registry.lister("", "pods")
+        self._names: dict[str, str] = {}
+        self._version = -1
+
+    def extended_resource(self, device_class: str) -> str:
+        return self._mapping().get(device_class, "")
+
+    def has_class(self, extended_resource: str) -> bool:
+        return extended_resource in self._mapping().values()
+
+    def pod(self, namespace: str, name: str) -> Object | None:
+        return self._pods.get(namespace, name)
+
+    def claims(self, namespace: str) -> list[Object]:
+        return self._claims.list(namespace)
+
+    def _mapping(self) -> dict[str, str]:
+        if self._version != self._classes.version:
+            self._version = self._classes.version
+            self._names = extended_resources(self._classes.list())
+        return self._names
 
 
 def _fail(one: _Waiting, error: Exception) -> None:
