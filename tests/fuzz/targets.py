@@ -209,7 +209,9 @@ def _seed(value: Any) -> bytes:
 _POD = _seed(builders.pod("p"))
 TARGETS: dict[str, tuple[Target, tuple[bytes, ...]]] = {
     "JSON bodies": (json_body, (_POD, b'{"a":[1,2.5e3,null,true,"\\u00e9"]}')),
-    "YAML bodies": (yaml_body, (_POD, b"kind: Pod\nmetadata: {name: x}\nspec:\n- &a 1\n- *a\n", b"? b\n: ~\n")),
+    "YAML bodies": (yaml_body, (
+        _POD, b"kind: Pod\nmetadata: {name: x}\nspec:\n- &a 1\n- *a\n", b"? b\n: ~\n", b"&a\nk:\n- *a\nk:",
+    )),
     "protobuf bodies": (protobuf_body, (
         b"\n\x0b\n\x02v1\x12\x05Event\x12\x00\x1a\x00\x22\x00", b"\t\x10\xff\xff\xff\xff\xff\xf9\x01",
     )),

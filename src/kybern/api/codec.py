@@ -193,9 +193,12 @@ def _json_duplicates(body: bytes) -> list[str]:
 def _yaml_duplicates(body: bytes) -> list[str]:
     """All in one complaint, as upstream's YAML decoder makes it."""
     found: list[tuple[int, str]] = []
-    nodes = [yaml.compose(body, Loader=_JSONLoader)]
+    nodes, visited = [yaml.compose(body, Loader=_JSONLoader)], set()
     while nodes:
         node = nodes.pop()
+        if id(node) in visited:
+            continue  # an alias, maybe of what it is in
+        visited.add(id(node))
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:

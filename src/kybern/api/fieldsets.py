@@ -264,6 +264,24 @@ def _compare_lists(typ: Type, old: list[Any], new: list[Any]) -> tuple[FieldSet,
 # Algebra.
 
 
+def is_valid(tree: Any) -> bool:
+    """Whether it is a set as managedFields keeps them."""
+    return isinstance(tree, dict) and all(
+        (name == "." or _is_key(name)) and is_valid(node) for name, node in tree.items()
+    )
+
+
+def _is_key(name: str) -> bool:
+    kind, _, rest = name.partition(":")
+    if kind == "f":
+        return True
+    try:
+        value = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return False
+    return kind == "v" or (kind == "k" and isinstance(value, dict))
+
+
 def is_member(node: FieldSet) -> bool:
     """Whether the node itself, not just something below it, is in the set."""
     return not node or "." in node

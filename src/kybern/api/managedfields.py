@@ -68,6 +68,12 @@ def decode(entries: list[Object] | None) -> list[Entry]:
     ]
 
 
+def _is_entry(entry: Object) -> bool:
+    """Whether it can be kept: what cannot has the live object's kept instead."""
+    known = entry.get("operation") in (UPDATE, APPLY) and entry.get("fieldsType") == "FieldsV1"
+    return known and isinstance(entry.get("fieldsV1"), dict) and fieldsets.is_valid(entry["fieldsV1"])
+
+
 def encode(entries: list[Entry]) -> list[Object]:
     """Sorted as upstream sorts them; managers without fields vanish."""
     kept = [entry for entry in entries if entry.fields]
@@ -102,6 +108,8 @@ def on_update(
     the client sent count, but for a subresource."""
     metadata, before = new["metadata"], old["metadata"].get("managedFields")
     given = None if subresource else metadata.get("managedFields")
+    if given and given != [{}] and not all(map(_is_entry, given)):
+        given = None
     if given == [{}]:
         # The documented way to have them forgotten; an empty list may come from who doesn't know the field.
         metadata.pop("managedFields")

@@ -68,8 +68,11 @@ def validate_annotations(annotations: Mapping[str, str] | None, path: str, error
         errors.too_long(path, ANNOTATIONS_LIMIT)
 
 
-def validate_create(metadata: Object, errors: Errors, *, namespaced: bool, name_rule: str = "dns_subdomain") -> None:
-    """The whole ObjectMeta of a new object, after its name has been generated. `name_rule` is a key of names.RULES."""
+def validate_create(
+    metadata: Object, errors: Errors, *, namespaced: bool, name_rule: str = "dns_subdomain", custom: bool = False
+) -> None:
+    """The whole ObjectMeta of a new object, after its name has been generated. `name_rule` is a key of names.RULES;
+    `custom` kinds may have finalizers without a domain."""
     path = "metadata"
     prefix, name, namespace = metadata.get("generateName"), metadata.get("name"), metadata.get("namespace")
     rule = names.RULES[name_rule]
@@ -89,17 +92,18 @@ def validate_create(metadata: Object, errors: Errors, *, namespaced: bool, name_
             errors.invalid(f"{path}.namespace", namespace, problem)
     elif namespace:
         errors.forbidden(f"{path}.namespace", "not allowed on this type")
-    _validate_common(metadata, path, errors)
+    _validate_common(metadata, path, errors, custom)
 
 
-def _validate_common(metadata: Object, path: str, errors: Errors) -> None:
+def _validate_common(metadata: Object, path: str, errors: Errors, custom: bool) -> None:
     if (metadata.get("generation") or 0) < 0:
         errors.invalid(f"{path}.generation", metadata["generation"], "must be greater than or equal to 0")
     validate_labels(metadata.get("labels"), f"{path}.labels", errors)
     validate_annotations(metadata.get("annotations"), f"{path}.annotations", errors)
     if metadata.get("ownerReferences"):
         _validate_owners(metadata["ownerReferences"], f"{path}.ownerReferences", errors)
-    _validate_finalizers(metadata.get("finalizers") or [], f"{path}.finalizers", errors)
+    if metadata.get("finalizers"):
+        _validate_finalizers(metadata["finalizers"], f"{path}.finalizers", errors, custom)
 
 
 def _validate_owners(owners: list[Object], path: str, errors: Errors) -> None:
@@ -120,10 +124,14 @@ def _validate_owners(owners: list[Object], path: str, errors: Errors) -> None:
             controller = owner.get("name") or ""
 
 
-def _validate_finalizers(finalizers: list[str], path: str, errors: Errors) -> None:
+def _validate_finalizers(finalizers: list[str], path: str, errors: Errors, custom: bool) -> None:
     for name in finalizers:
         for problem in names.qualified_name(name):
             errors.invalid(path, name, problem)
+    for i, name in enumerate(() if custom else finalizers):
+        if "/" not in name and not is_standard_finalizer(name):
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.invalid(f"{path}[{i}]", name, detail)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         errors.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
 
@@ -133,8 +141,46 @@ def is_standard_finalizer(name: str) -> bool:
     return name in _STANDARD_FINALIZERS
 
 
-def validate_update(metadata: Object, old: Object, errors: Errors) -> None:
-    """Rules between an object's metadata and what is stored; `carry_over` has run already."""
+def unqualified_finalizers(metadata: Object, old: Object | None) -> list[str]:
+    """Warnings of a custom object's finalizers, those that `old` lacks, which have no domain."""
+    if not metadata.get("finalizers"):
+        return []
+    new = sorted(set(metadata["finalizers"]) - set((old or {}).get("finalizers") or ()))
+    return [
+        f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name including a path (/) to avoid '
+        "accidental conflicts with other finalizer writers"
+        for name in new
+        if "/" not in name and not is_standard_finalizer(name)
+    ]
+
+
+def single_owners(metadata: Object, when: str = "") -> list[str]:
+    """Drop owner references that come twice, with a warning; `when` says after what they did."""
+    owners = metadata.get("ownerReferences")
+    if not owners or len(owners) < 2:
+        return []
+    kept: list[Object] = []
+    twice = []
+    for owner in owners:
+        if owner in kept:
+            twice.append(str(owner.get("uid", "")))
+        else:
+            kept.append(owner)
+    if not twice:
+        return []
+    metadata["ownerReferences"] = kept
+    return [
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and "
+        f"may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+        f"{', '.join(twice)}"
+    ]
+
+
+AFTER_ADMISSION = " after mutating admission happens"
+
+
+def validate_update(metadata: Object, old: Object, errors: Errors, *, custom: bool = False) -> None:
+    """Rules between an object's metadata and what is stored; `carry_over` has run already. `custom` as for creation."""
     path = "metadata"
     for field in _IMMUTABLE:
         if metadata.get(field) != old.get(field):
@@ -147,7 +193,7 @@ def validate_update(metadata: Object, old: Object, errors: Errors) -> None:
             listed = ", ".join(f'"{name}"' for name in new)
             detail = "no new finalizers can be added if the object is being deleted, found new finalizers "
             errors.forbidden(f"{path}.finalizers", f"{detail}[]string{{{listed}}}")
-    _validate_common(metadata, path, errors)
+    _validate_common(metadata, path, errors, custom)
 
 
 def same(a: Any, b: Any) -> bool:

@@ -35,6 +35,7 @@ async def create(
     metadata = stored["metadata"] = dict(stored["metadata"])
     generated = "" if metadata.get("name") else str(metadata.get("generateName") or "")
     meta.fill_create(metadata, generation=resource.has_generation)
+    request.warnings += meta.single_owners(metadata)
     if not applied:
         metadata.pop("managedFields", None)
     if resource.has_status and not resource.status_at_creation:
@@ -77,8 +78,13 @@ async def admitted(
                 stored["status"] = status
     user = request.user
     resource.prepare_create(stored, Preparation(user.name, "", request.warnings, user.uid, user.groups, user.extra))
-    errors = Errors()
-    meta.validate_create(stored["metadata"], errors, namespaced=resource.namespaced, name_rule=resource.validates_name)
+    errors, metadata = Errors(), stored["metadata"]
+    request.warnings += meta.single_owners(metadata, meta.AFTER_ADMISSION)
+    meta.validate_create(
+        metadata, errors, namespaced=resource.namespaced, name_rule=resource.validates_name, custom=resource.custom
+    )
+    if resource.custom:
+        request.warnings += meta.unqualified_finalizers(metadata, None)
     resource.validate(stored, errors)
     if errors:
         raise Invalid.of(resource.kind, resource.group, metadata.get("name", ""), errors)

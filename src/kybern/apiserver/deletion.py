@@ -6,11 +6,13 @@ Source: API concepts, "Resource deletion"; Kubernetes documentation, "Finalizers
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from kybern.api import codec
+from kybern.api import codec, decoding, schema
 from kybern.api.errors import BadRequest, Conflict, Invalid
 from kybern.api.field import Errors
 from kybern.api.resource import Resource
+from kybern.api.schema import Type
 from kybern.api.types import Object
 from kybern.apiserver import options as write_options
 from kybern.apiserver.request import Request
@@ -87,24 +89,22 @@ def from_object(body: Object, errors: Errors) -> DeleteOptions:
         raise BadRequest(
             f'{body.get("kind")} in version "{body.get("apiVersion")}" cannot be handled as a DeleteOptions'
         )
-    preconditions, grace = body.get("preconditions") or {}, body.get("gracePeriodSeconds")
-    policy, orphan = body.get("propagationPolicy") or "", body.get("orphanDependents")
-    dry, known = body.get("dryRun") or [], isinstance(preconditions, dict)
-    if (
-        not known
-        or not isinstance(policy, str)
-        or not isinstance(dry, list)
-        or not isinstance(grace, (int, type(None)))
-    ):
-        raise BadRequest("DeleteOptions cannot be handled: a field is of the wrong type")
+    body["kind"] = "DeleteOptions"
+    decoding.check(_type(), body)
+    preconditions = body.get("preconditions") or {}
     return DeleteOptions(
-        grace,
-        policy,
-        orphan,
-        str(preconditions.get("uid") or ""),
-        str(preconditions.get("resourceVersion") or ""),
-        write_options.dry_run([str(value) for value in dry], errors),
+        body.get("gracePeriodSeconds"),
+        body.get("propagationPolicy", ""),
+        body.get("orphanDependents"),
+        preconditions.get("uid", ""),
+        preconditions.get("resourceVersion", ""),
+        write_options.dry_run(body.get("dryRun") or [], errors),
     )
+
+
+@lru_cache
+def _type() -> Type:
+    return schema.builtin().named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
 
 
 def _seconds(text: str) -> int | None:

@@ -97,6 +97,7 @@ class Update:
         metadata = stored["metadata"]
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
         meta.carry_over(metadata, old["metadata"])
+        request.warnings += meta.single_owners(metadata)
         resource.default(stored)
         attributes = Attributes(
             UPDATE, resource, metadata.get("namespace", ""), metadata["name"], request.user, stored, old,
@@ -140,7 +141,10 @@ class Update:
 
     def _validate(self, stored: Object, old: Object) -> None:
         resource, errors = self.resource, Errors()
-        meta.validate_update(stored["metadata"], old["metadata"], errors)
+        self.request.warnings += meta.single_owners(stored["metadata"], meta.AFTER_ADMISSION)
+        meta.validate_update(stored["metadata"], old["metadata"], errors, custom=resource.custom)
+        if resource.custom:
+            self.request.warnings += meta.unqualified_finalizers(stored["metadata"], old["metadata"])
         if self.subresource == "status":
             resource.validate_status(stored, old, errors)
         elif stored != old:

@@ -220,3 +220,66 @@ async def test_a_put_is_named_as_its_path(api: Api) -> None:
     path = await api.maps("a")
     said = await api.why(400, "PUT", f"{path}/a", {"metadata": {}})
     assert said == "the name of the object (based on URL) was undeterminable: name must be provided"
+
+
+async def test_yaml_that_refers_to_itself_or_makes_much_of_little(api: Api) -> None:
+    path = await api.maps("")
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+    )
+    for body, why in (
+        ("&a\nkind: ConfigMap\nk:\n- *a\nk: 1\n", ""),
+        (f"kind: ConfigMap\n{bomb}", "document contains excessive aliasing"),
+    ):
+        status, answer, _ = await send(api, "POST", path, body, YAML)
+        assert status in (400, 422) and why in answer["message"]
+
+
+async def test_owners_and_finalizers(api: Api) -> None:
+    path = await api.maps("")
+    owner = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": "1"}
+    other = {**owner, "name": "q"}
+    body = json.dumps({"metadata": {"name": "a", "ownerReferences": [owner, other, owner]}})
+    status, answer, warnings = await send(api, "POST", path, body, JSON)
+    assert status == 201 and [one["name"] for one in answer["metadata"]["ownerReferences"]] == ["p", "q"]
+    assert [text.rpartition(": ")[2] for text in warnings] == ["1"] and "duplicate entries;" in warnings[0]
+    said = await api.why(422, "POST", path, {"metadata": {"name": "b", "finalizers": ["x.example/a", "plain"]}})
+    assert said.endswith(
+        'metadata.finalizers[1]: Invalid value: "plain": name is neither a standard finalizer name nor is it fully '
+        "qualified"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gracePeriodSeconds": True}, "cannot unmarshal bool into Go struct field DeleteOptions.gracePeriodSeconds"),
+        ({"gracePeriodSeconds": "x"}, "cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds"),
+        ({"gracePeriodSeconds": 2**63}, "cannot unmarshal number 9223372036854775808 into Go struct field"),
+        ({"preconditions": {"uid": 5}}, "cannot unmarshal number into Go struct field"),
+        ({"dryRun": "All"}, "cannot unmarshal string into Go struct field DeleteOptions.dryRun"),
+        ({"kind": "Pod", "apiVersion": "v1"}, 'Pod in version "v1" cannot be handled as a DeleteOptions'),
+    ],
+)
+async def test_options_of_deletion_that_do_not_fit(api: Api, options: Any, said: str) -> None:
+    path = await api.maps("a")
+    for target in (path, f"{path}/a"):
+        assert said in await api.why(400, "DELETE", target, options)
+    assert (await api.ask("GET", f"{path}/a"))[0] == 200
+
+
+async def test_managed_fields_that_are_none_are_not_taken(api: Api) -> None:
+    path = f"{await api.maps('m', data={'k': 'v'})}/m"
+    before = (await api.ok("GET", path))["metadata"]["managedFields"]
+    entry = before[0]
+    for spoilt in (
+        {**entry, "operation": "Guess"},
+        {**entry, "fieldsType": "FieldsV2"},
+        {**entry, "fieldsV1": {"g:x": {}}},
+        {**entry, "fieldsV1": {"k:{": {}}},
+        {**entry, "fieldsV1": {"f:x": {"v:": {}}}},
+    ):
+        changed = await api.ok("PATCH", path, {"metadata": {"managedFields": [spoilt]}}, kind=MERGE)
+        assert changed["metadata"]["managedFields"] == before
+    forgotten = await api.ok("PATCH", path, {"metadata": {"managedFields": [{}]}}, kind=MERGE)
+    assert "managedFields" not in forgotten["metadata"]
