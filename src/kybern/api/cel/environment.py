@@ -84,29 +84,48 @@ def _language() -> Iterable[Function]:
     yield from (Function("string", (kind,), "string", str) for kind in _TO_STRING)
 
 
-@lru_cache(maxsize=1)
-def _checking_config() -> bytes:
+@lru_cache(maxsize=2)
+def _checking_config(extensions: tuple[str, ...], optionals: tuple[tuple[str, str], ...] = ()) -> cel.EnvConfig:
+    """What all environments have; `optionals` are variables that only a configuration can name the types of."""
+    from cel_expr_python import cel
+
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for made in (*_language(), *library()):
         by_name[made.name].append(_overload(made))
-    said = [{"name": name, "overloads": overloads} for name, overloads in by_name.items()]
-    excluded = [{"name": name} for name in (*_ORDER, "string")]
-    extensions = [{"name": name} for name in _EXTENSIONS]
-    return orjson.dumps(
-        {"name": "kubernetes", "stdlib": {"exclude_functions": excluded}, "extensions": extensions, "functions": said}
-    )
+    config = {
+        "name": "kubernetes",
+        "stdlib": {"exclude_functions": [{"name": name} for name in (*_ORDER, "string")]},
+        "extensions": [{"name": name} for name in (*_EXTENSIONS, *extensions)],
+        "functions": [{"name": name, "overloads": overloads} for name, overloads in by_name.items()],
+        "variables": [{"name": name, **described(kind)} for name, kind in optionals],
+    }
+    return cel.NewEnvConfigFromYaml(orjson.dumps(config).decode())
 
 
-@lru_cache(maxsize=256)
+# An environment holds half a MiB of its own; those of one schema are used one after the other and then no more.
+@lru_cache(maxsize=8)
 def checking(variables: tuple[tuple[str, str], ...], pool: Any = None, extensions: tuple[str, ...] = ()) -> cel.Env:
     """The environment that checks expressions over variables of these types, (name, type) pairs; `pool` has the types
     of objects, `extensions` names what else of the library's there is."""
     from cel_expr_python import cel
 
-    config = orjson.loads(_checking_config())
-    config["extensions"] += [{"name": name} for name in extensions]
-    config["variables"] = [{"name": name, **described(kind)} for name, kind in variables]
-    return cel.NewEnv(descriptor_pool=pool, config=cel.NewEnvConfigFromYaml(orjson.dumps(config).decode()))
+    optionals = tuple(one for one in variables if "optional_type<" in one[1])
+    types = {name: _type(described(kind)) for name, kind in variables if (name, kind) not in optionals}
+    return cel.NewEnv(descriptor_pool=pool, config=_checking_config(extensions, optionals), variables=types)
+
+
+def _type(said: dict[str, Any]) -> cel.Type:
+    """The library's type of a described one."""
+    from cel_expr_python import cel
+
+    name, inner = said["type_name"], [_type(part) for part in said.get("params") or ()]
+    if name == "list":
+        return cel.Type.List(inner[0])
+    if name == "map":
+        return cel.Type.Map(*inner)
+    if "." in name and not name.startswith(("google.protobuf.", "schema.")):
+        return cel.Type.AbstractType(name, inner)
+    return cel.Type("null" if name == "null_type" else name)
 
 
 # Evaluating.
