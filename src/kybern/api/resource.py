@@ -126,6 +126,10 @@ class Resource:
     """Subresources other than `status` that write status; `prepare_update` says which part of it."""
     status_at_creation: bool = False
     """Whether its creator may fill status in, as kubelets do when they register."""
+    creates_on_update: bool = False
+    """Whether an update of an object that isn't there creates it."""
+    versioned_updates: bool = False
+    """Whether an update of the whole object must say which resourceVersion it changes."""
     has_generation: bool = True
     """Whether metadata.generation counts changes of spec (anything but metadata and status)."""
     scale: Scale | None = None

@@ -31,14 +31,6 @@ ATTEMPTS = 10
 Changer: TypeAlias = Callable[[Object], Object]
 """From the current object in the request's version (its own to change) to the new one."""
 
-CONDITIONAL = frozenset(
-    {("coordination.k8s.io", "leases"), ("apiextensions.k8s.io", "customresourcedefinitions"),
-     ("discovery.k8s.io", "endpointslices"), ("apiregistration.k8s.io", "apiservices"),
-     ("node.k8s.io", "runtimeclasses"), ("policy", "poddisruptionbudgets")}
-)  # fmt: skip
-"""Built-in kinds whose updates must say what resourceVersion they change; custom kinds must too."""
-
-
 @dataclass(slots=True)
 class Update:
     """One update. `subresource` decides which part of the object it may touch."""
@@ -77,7 +69,7 @@ class Update:
         name, given = metadata.get("name", ""), metadata.get("resourceVersion")
         if given and given not in ("0", str(item.revision)):
             raise Conflict.stale(resource.plural, resource.group, name)
-        if not given and self.replaces and not self.subresource and self._conditional:
+        if not given and self.replaces and not self.subresource and self.resource.versioned_updates:
             errors = Errors()
             errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
             raise Invalid.of(resource.kind, resource.group, name, errors)
@@ -85,10 +77,6 @@ class Update:
         if uid and uid != has:
             raise Conflict.other_uid(resource.plural, resource.group, name, item.key, uid, has)
         return resource.to_storage(new), self.replaces and bool(given) and given != "0"
-
-    @property
-    def _conditional(self) -> bool:
-        return self.resource.custom or (self.resource.group, self.resource.plural) in CONDITIONAL
 
     async def _prepared(self, new: Object, old: Object) -> Object:
         """The object as it is to be stored."""

@@ -277,3 +277,15 @@ async def test_the_service_of_every_cluster_comes_back(monkeypatch: pytest.Monke
         after = await api.ok("GET", path)
         assert after["metadata"]["uid"] != before["metadata"]["uid"] and after["spec"] == before["spec"]
         assert (await api.ok("GET", f"{NETWORKING}/ipaddresses/10.96.0.1"))["spec"]["parentRef"]["name"] == "kubernetes"
+
+
+async def test_what_an_update_must_say_and_what_it_creates(api: Api) -> None:
+    path = "/apis/node.k8s.io/v1/runtimeclasses/made"
+    body = {"metadata": {"name": "made"}, "handler": "runc"}
+    assert (await api.ask("PUT", path, body))[0] == 201
+    said = "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
+    assert said in await api.why(422, "PUT", path, body)
+    made = await api.ok("PUT", path, await api.ok("GET", path))
+    assert made["handler"] == "runc"
+    policy = f"{NETWORKING}/namespaces/default/networkpolicies/none"
+    await api.refused(404, "PUT", policy, {"metadata": {"name": "none"}, "spec": {}})

@@ -21,6 +21,7 @@ _TYPES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
 
 class MutatingAdmissionPolicy(policies.AdmissionPolicy):
     kind, plural = "MutatingAdmissionPolicy", "mutatingadmissionpolicies"
+    versioned_updates = True
     versions = ("v1", "v1beta1", "v1alpha1")
     deprecated = {
         version: Deprecated(36, 0, "admissionregistration.k8s.io/v1 MutatingAdmissionPolicy")

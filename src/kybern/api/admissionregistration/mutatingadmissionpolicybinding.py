@@ -12,6 +12,7 @@ from kybern.api.resource import AGE, Column, Deprecated
 
 class MutatingAdmissionPolicyBinding(policies.AdmissionPolicyBinding):
     kind, plural = "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings"
+    versioned_updates = True
     versions = ("v1", "v1beta1", "v1alpha1")
     deprecated = {
         version: Deprecated(36, 0, "admissionregistration.k8s.io/v1 MutatingAdmissionPolicyBinding")

@@ -14,6 +14,7 @@ _POLICIES = ("IfNeeded", "Never")
 
 class MutatingWebhookConfiguration(WebhookConfiguration):
     kind, plural = "MutatingWebhookConfiguration", "mutatingwebhookconfigurations"
+    versioned_updates = True
 
     def default_hook(self, hook: Object) -> None:
         super().default_hook(hook)

@@ -21,6 +21,7 @@ _NONE = "validations or auditAnnotations must contain at least one item"
 
 class ValidatingAdmissionPolicy(policies.AdmissionPolicy):
     kind, plural = "ValidatingAdmissionPolicy", "validatingadmissionpolicies"
+    versioned_updates = True
     has_status = True
     columns = (
         Column("Validations", "integer", lambda obj: len(at(obj, "spec", "validations") or ())),

@@ -20,6 +20,7 @@ _BOTH = (
 
 class ValidatingAdmissionPolicyBinding(policies.AdmissionPolicyBinding):
     kind, plural = "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"
+    versioned_updates = True
     columns = (
         Column("PolicyName", "string", text("spec", "policyName")),
         Column("ParamRef", "string", policies.param_ref),

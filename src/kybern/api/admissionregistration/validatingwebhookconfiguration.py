@@ -10,3 +10,4 @@ from kybern.api.admissionregistration.webhooks import WebhookConfiguration
 
 class ValidatingWebhookConfiguration(WebhookConfiguration):
     kind, plural = "ValidatingWebhookConfiguration", "validatingwebhookconfigurations"
+    versioned_updates = True

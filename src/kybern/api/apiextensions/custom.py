@@ -45,6 +45,7 @@ class CustomResource(Resource):
     """The kind of a CRD whose names are accepted, in the version objects are stored in, or as a view in `version`."""
 
     custom = True
+    versioned_updates = True
 
     def __init__(self, crd: Object, version: str = "") -> None:
         spec, names = crd["spec"], crd["spec"]["names"]

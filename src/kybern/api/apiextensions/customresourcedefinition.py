@@ -30,6 +30,7 @@ def has_condition(crd: Object, kind: str) -> bool:
 
 class CustomResourceDefinition(Resource):
     group, kind, plural = "apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions"
+    versioned_updates = True
     short_names = ("crd", "crds")
     categories = ("api-extensions",)
     namespaced = False

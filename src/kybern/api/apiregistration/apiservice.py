@@ -31,6 +31,7 @@ def _available(obj: Object) -> str:
 
 class APIService(Resource):
     group, kind, plural = "apiregistration.k8s.io", "APIService", "apiservices"
+    versioned_updates = True
     categories = ("api-extensions",)
     namespaced = False
     has_status = True

@@ -13,6 +13,8 @@ _STRATEGIES = ("OldestEmulationVersion",)
 
 class Lease(Resource):
     group, kind, plural = "coordination.k8s.io", "Lease", "leases"
+    creates_on_update = True
+    versioned_updates = True
     has_generation = False
     columns = (Column("Holder", "string", text("spec", "holderIdentity")), AGE)
 

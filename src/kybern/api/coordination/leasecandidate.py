@@ -27,6 +27,8 @@ def _parse(version: str, path: str, errors: Errors) -> tuple[int, ...] | None:
 
 class LeaseCandidate(Resource):
     group, kind, plural = "coordination.k8s.io", "LeaseCandidate", "leasecandidates"
+    creates_on_update = True
+    versioned_updates = True
     versions = ("v1beta1", "v1alpha2")
     deprecated = {"v1beta1": Deprecated(36, 39), "v1alpha2": Deprecated(35, 38)}
     has_generation = False

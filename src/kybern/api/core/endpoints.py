@@ -28,6 +28,7 @@ def _endpoints(obj: Object) -> str:
 
 class Endpoints(Resource):
     kind, plural, singular = "Endpoints", "endpoints", "endpoints"
+    creates_on_update = True
     deprecated = {"v1": Deprecated(33, use="discovery.k8s.io/v1 EndpointSlice")}
     short_names = ("ep",)
     has_generation = False

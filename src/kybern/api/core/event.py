@@ -63,6 +63,7 @@ INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion",
 
 class Event(Resource):
     kind, plural = "Event", "events"
+    creates_on_update = True
     short_names = ("ev",)
     has_generation = False
     time_to_live = 3600

@@ -17,6 +17,7 @@ _BOUNDS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
 class LimitRange(Resource):
     kind, plural = "LimitRange", "limitranges"
+    creates_on_update = True
     short_names = ("limits",)
     has_generation = False
     columns = (CREATED_AT,)

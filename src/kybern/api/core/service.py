@@ -57,6 +57,7 @@ def _port(port: Object) -> str:
 
 class Service(Resource):
     kind, plural = "Service", "services"
+    creates_on_update = True
     short_names = ("svc",)
     categories = ("all",)
     has_status = True

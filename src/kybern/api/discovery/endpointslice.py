@@ -29,6 +29,7 @@ def _endpoints(obj: Object) -> str:
 
 class EndpointSlice(Resource):
     group, kind, plural = "discovery.k8s.io", "EndpointSlice", "endpointslices"
+    versioned_updates = True
     columns = (
         Column("AddressType", "string", text("addressType")),
         Column("Ports", "string", _ports),

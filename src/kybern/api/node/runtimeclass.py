@@ -14,6 +14,8 @@ from kybern.api.types import Object
 
 class RuntimeClass(Resource):
     group, kind, plural = "node.k8s.io", "RuntimeClass", "runtimeclasses"
+    creates_on_update = True
+    versioned_updates = True
     namespaced = False
     has_generation = False
     columns = (Column("Handler", "string", text("handler")), AGE)

@@ -24,6 +24,7 @@ def _bound(name: str) -> Callable[[Object], str]:
 
 class PodDisruptionBudget(Resource):
     group, kind, plural = "policy", "PodDisruptionBudget", "poddisruptionbudgets"
+    versioned_updates = True
     short_names = ("pdb",)
     has_status = True
     columns = (

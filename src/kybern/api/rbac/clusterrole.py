@@ -12,6 +12,7 @@ from kybern.api.types import Object
 
 class ClusterRole(Resource):
     group, kind, plural = GROUP, "ClusterRole", "clusterroles"
+    creates_on_update = True
     namespaced = False
     has_generation = False
     validates_name = "path_segment"

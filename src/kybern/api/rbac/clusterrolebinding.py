@@ -10,6 +10,7 @@ from kybern.api.types import Object
 
 class ClusterRoleBinding(Resource):
     group, kind, plural = GROUP, "ClusterRoleBinding", "clusterrolebindings"
+    creates_on_update = True
     namespaced = False
     has_generation = False
     validates_name = "path_segment"

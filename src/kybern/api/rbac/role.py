@@ -11,6 +11,7 @@ from kybern.api.types import Object
 
 class Role(Resource):
     group, kind, plural = GROUP, "Role", "roles"
+    creates_on_update = True
     has_generation = False
     validates_name = "path_segment"
     columns = (CREATED_AT,)

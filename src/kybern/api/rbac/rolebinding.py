@@ -10,6 +10,7 @@ from kybern.api.types import Object
 
 class RoleBinding(Resource):
     group, kind, plural = GROUP, "RoleBinding", "rolebindings"
+    creates_on_update = True
     has_generation = False
     validates_name = "path_segment"
     columns = BINDING_COLUMNS

@@ -31,6 +31,7 @@ def _flag(name: str, *, unset: bool = False) -> Column:
 
 class CSIDriver(Resource):
     group, kind, plural = "storage.k8s.io", "CSIDriver", "csidrivers"
+    versioned_updates = True
     namespaced = False
     columns = (
         _flag("AttachRequired", unset=True),

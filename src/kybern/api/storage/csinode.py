@@ -13,6 +13,7 @@ _ID_LENGTH = 256
 
 class CSINode(Resource):
     group, kind, plural = "storage.k8s.io", "CSINode", "csinodes"
+    versioned_updates = True
     namespaced = False
     has_generation = False
     columns = (Column("Drivers", "integer", lambda o: len(at(o, "spec", "drivers") or ())), AGE)

@@ -14,6 +14,7 @@ from kybern.api.types import Object
 
 class CSIStorageCapacity(Resource):
     group, kind, plural = "storage.k8s.io", "CSIStorageCapacity", "csistoragecapacities"
+    versioned_updates = True
     has_generation = False
     columns = (
         Column("StorageClassName", "string", text("storageClassName")),

@@ -15,6 +15,7 @@ _ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolume
 
 class VolumeAttachment(Resource):
     group, kind, plural = "storage.k8s.io", "VolumeAttachment", "volumeattachments"
+    versioned_updates = True
     namespaced = False
     has_status = True
     status_keeps = METADATA

@@ -12,13 +12,6 @@ from kybern.apiserver.creating import create
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.updating import Update
 
-CREATES = frozenset(
-    {("", "endpoints"), ("", "events"), ("", "limitranges"), ("", "services"), ("coordination.k8s.io", "leases"),
-     ("events.k8s.io", "events"), ("rbac.authorization.k8s.io", "roles"), ("rbac.authorization.k8s.io", "rolebindings"),
-     ("rbac.authorization.k8s.io", "clusterroles"), ("rbac.authorization.k8s.io", "clusterrolebindings")}
-)  # fmt: skip
-"""Kinds that an update creates, as upstream has it."""
-
 
 async def serve(app: App, request: Request, resource: Resource) -> Response:
     """Raises NotFound, Conflict, Invalid, BadRequest, and what admission raises."""
@@ -39,7 +32,7 @@ async def replace(app: App, request: Request, resource: Resource, subresource: s
     try:
         entry = await update.run(info.namespace, info.name, change)
     except NotFound:
-        if subresource or (resource.group, resource.plural) not in CREATES:
+        if subresource or not resource.creates_on_update:
             raise
         return await _create(app, request, resource, obj, asked)
     return written(request, resource, entry)
