@@ -122,7 +122,7 @@ class Telemetry(Collector):
         if tally is None:
             tally = sort.seconds[dry] = Tally(SECONDS)
         tally.observe(seconds)
-        sort.sli.observe(seconds - request.elsewhere)
+        sort.sli.observe(max(seconds - request.elsewhere, 0.0))
         if request.body:
             sort.bodies.observe(len(request.body))
         elif request.method == "GET" and not isinstance(response, Stream | Upgrade):

@@ -20,7 +20,7 @@ from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
 from kybern.apiserver.audit_outputs import Batches, Buffer, Event, LogOutput, batched_log
 from kybern.apiserver.audit_webhook import AuditWebhook
-from kybern.apiserver.request import Response
+from kybern.apiserver.request import Response, UserInfo
 from kybern.process.daemon import OperatorError
 from tests.unit.apiserver_gates.test_audit import PODS, asked, policy
 
@@ -243,3 +243,17 @@ async def test_flags_make_both_outputs_by_upstreams_defaults(tmp_path: Path, con
     assert made is not None
     assert [type(output) for output in made.outputs] == [LogOutput, Buffer]
     await made.close()
+
+
+def test_what_is_audited_is_counted(tmp_path: Path) -> None:
+    audit = Audit(policy({"level": "None", "users": ["joe"]}, METADATA), LogOutput(AuditLog(str(tmp_path / "log"))))
+    for name in ("jane", "joe"):
+        request = asked(f"GET {PODS}/a")
+        request.user = UserInfo(name)
+        if (trail := audit.begin(request)) is not None:
+            trail.answered(Response(200, b"{}"))
+    samples = [sample for family in audit.collect() for sample in family.samples]
+    found = {(sample.name, *sample.labels.values()): sample.value for sample in samples}
+    assert found["apiserver_audit_event_total",] == 2
+    assert found["apiserver_audit_level_total", "None"] == found["apiserver_audit_level_total", "Metadata"] == 1
+    assert found["apiserver_audit_error_total", "log"] == 0

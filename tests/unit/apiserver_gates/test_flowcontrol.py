@@ -210,7 +210,7 @@ def test_seats_are_shared_by_shares_and_borrowed_by_demand() -> None:
         each.configure({"metadata": {"name": each.name}, "spec": {"type": "Limited", "limited": limited}})
     limits.share(made, 100)
     assert [(each.nominal, each.lower, each.upper) for each in made] == [(75, 37, 100), (25, 25, 100)]
-    made[1].demand.spent = {60: 10.0}
+    made[1].demand.spent = {(60, 0, 60, 0): 10.0}
     limits.borrow(made)
     assert made[1].limit > 55 and made[0].limit >= made[0].lower
     assert made[0].limit + made[1].limit == 100

@@ -32,7 +32,7 @@ from kybern.apiserver.flowcontrol.telemetry import families
 from kybern.apiserver.flowcontrol.watches import WatchCounts
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Request, RequestInfo, UserInfo
-from kybern.process.clock import clock
+from kybern.process.clock import clock, monotonic
 from kybern.store.base import StoreError
 
 FLOW_SCHEMA = "FlowSchema"
@@ -140,6 +140,7 @@ class FlowControl:
             raise
         finally:
             timer.cancel()
+            ticket.request.elsewhere += monotonic() - ticket.arrived
 
     # The configuration.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kybern.process.metrics import Tally
 
 WAIT_BOUNDS = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
@@ -9,6 +11,8 @@ RUN_BOUNDS = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
 LENGTH_BOUNDS = (0, 10, 25, 50, 100, 250, 500, 1000)
 SEATS_BOUNDS = (1, 2, 4, 10)
 USE_BOUNDS = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+DEMAND_BOUNDS = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.7, 2, 2.8, 4, 6)
+REQUEST_BOUNDS = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 1)
 WATCH_BOUNDS = (0, 1, 10, 100, 1000, 10000)
 
 
@@ -66,24 +70,24 @@ class Counts:
 
 
 class Demand:
-    """How many seats were taken and wanted, for how long: since the start for the metrics, and since the last
+    """How many seats and requests there were, for how long: since the start for the metrics, and since the last
     `digest` for borrowing."""
 
     def __init__(self) -> None:
-        self.spent: dict[int, float] = {}
-        """(seats in use + 65536 × seats waited for) -> seconds, since the last digest."""
-        self._utilization = Tally(USE_BOUNDS)
+        self.spent: dict[tuple[int, int, int, int], float] = {}
+        """(seats in use, seats waited for, requests served, requests waiting) -> seconds, since the last digest."""
+        self._uses = Uses()
         self.average = self.deviation = self.smoothed = 0.0
         self.high = 0
 
-    def digest(self, limit: int) -> None:
+    def digest(self, limits: Limits) -> None:
         """Bring average, deviation and peak up to date, and smooth: demand falls slowly in our memory."""
-        self._utilization = self.utilization(limit)
+        self._uses = self.uses(limits)
         seconds = sum(self.spent.values())
         average = square = 0.0
         self.high = 0
-        for packed, spent in self.spent.items():
-            wanted = (packed & 0xFFFF) + (packed >> 16)
+        for (in_use, waited_for, _, _), spent in self.spent.items():
+            wanted = in_use + waited_for
             self.high = max(self.high, wanted)
             average += wanted * spent
             square += wanted * wanted * spent
@@ -94,13 +98,40 @@ class Demand:
         envelope = average + self.deviation
         self.smoothed = max(envelope, SMOOTHING * self.smoothed + (1 - SMOOTHING) * envelope)
 
-    def utilization(self, limit: int) -> Tally:
-        """The part of the seats in use, weighed by the seconds it lasted."""
-        made = Tally(USE_BOUNDS)
-        made.add(self._utilization)
-        for packed, spent in self.spent.items():
-            made.observe((packed & 0xFFFF) / max(limit, 1), spent)
+    def uses(self, limits: Limits) -> Uses:
+        """Parts of the limits, weighed by the seconds they lasted."""
+        made = Uses()
+        made.add(self._uses)
+        seats, nominal, places = (max(limit, 1) for limit in limits)
+        for (in_use, waited_for, executing, waiting), spent in self.spent.items():
+            made.seats.observe(in_use / seats, spent)
+            made.demand.observe((in_use + waited_for) / nominal, spent)
+            made.executing.observe(executing / seats, spent)
+            made.waiting.observe(waiting / places, spent)
         return made
+
+
+class Limits(NamedTuple):
+    """What a level has: seats now, seats by its shares, places in queues."""
+
+    seats: int
+    nominal: int
+    places: int
+
+
+class Uses:
+    """Seats in use and demanded, requests served and waiting, as parts of their limits."""
+
+    __slots__ = ("demand", "executing", "seats", "waiting")
+
+    def __init__(self) -> None:
+        self.seats, self.demand = Tally(USE_BOUNDS), Tally(DEMAND_BOUNDS)
+        self.executing, self.waiting = Tally(REQUEST_BOUNDS), Tally(REQUEST_BOUNDS)
+
+    def add(self, other: Uses) -> None:
+        """Count what another has counted."""
+        for name in self.__slots__:
+            getattr(self, name).add(getattr(other, name))
 
 
 SMOOTHING = 0.977

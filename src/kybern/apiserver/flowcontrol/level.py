@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from kybern.api.flowcontrol.bootstrap import EXEMPT
 from kybern.api.types import Object
-from kybern.apiserver.flowcontrol.counts import Counts, Demand
+from kybern.apiserver.flowcontrol.counts import Counts, Demand, Limits
 from kybern.apiserver.flowcontrol.schema import Schema
 from kybern.apiserver.flowcontrol.work import SERVICE_SECONDS, Work
 from kybern.apiserver.request import Request
@@ -125,6 +125,19 @@ class Level:
     def idle(self) -> bool:
         return not self.executing and not self.waiting
 
+    @property
+    def limits(self) -> Limits:
+        """What uses are parts of."""
+        return Limits(self.limit, self.nominal, self.wanted_queues * self.queue_length)
+
+    def next_bounds(self) -> tuple[float, float, float, float]:
+        """Of the queues in which somebody waits: least and greatest virtual start of who is next, and both less the
+        work in progress."""
+        queues = [self.queues[index] for index in self._backlog]
+        starts = [queue.next_r for queue in queues] or [0.0]
+        discounted = [queue.next_r - queue.seats * SERVICE_SECONDS for queue in queues] or [0.0]
+        return min(starts), max(starts), min(discounted), max(discounted)
+
     def enter(self, flow: Flow, work: Work, request: Request) -> Ticket | None:
         """The ticket of a request, which is to `leave` once answered; None if it is refused. If it has a future it
         waits, and may be told by `give_up` that it waited long enough."""
@@ -200,8 +213,8 @@ class Level:
         """Bring R up to now, at the speed at which things have been since it was brought up last."""
         spent = now - self._last
         self._last = now
-        packed = self.seats_in_use + (self.seats_waiting << 16)
-        self.demand.spent[packed] = self.demand.spent.get(packed, 0.0) + spent
+        state, times = (self.seats_in_use, self.seats_waiting, self.executing, self.waiting), self.demand.spent
+        times[state] = times.get(state, 0.0) + spent
         if self._active:
             self.r += min(self.seats_in_use + self.seats_waiting, self.limit) / self._active * spent
 

@@ -45,7 +45,7 @@ def borrow(levels: Collection[Level]) -> None:
     remaining = sum(level.nominal for level in levels)
     limited = []
     for level in levels:
-        level.demand.digest(level.limit)
+        level.demand.digest(level.limits)
         if level.exempt:
             level.target = max(level.lower, level.demand.high)
             remaining -= int(level.target)

@@ -77,13 +77,31 @@ def families(levels: Collection[Level]) -> Iterator[Any]:
             _add(histogram, [level_name, schema], tally(counts))
         yield histogram
     yield from _durations(flows)
-    use = HistogramMetricFamily(
-        f"{_PREFIX}priority_level_seat_utilization", "Part of the seats taken, by time.", labels=(*_LEVEL, "phase")
+    yield from _uses([level for level in levels if not level.exempt])
+
+
+def _uses(levels: list[Level]) -> Iterator[Any]:
+    phases = (*_LEVEL, "phase")
+    seats = HistogramMetricFamily(f"{_PREFIX}priority_level_seat_utilization", "Part of the seats.", labels=phases)
+    requests = HistogramMetricFamily(
+        f"{_PREFIX}priority_level_request_utilization", "Requests, as part of the places for them.", labels=phases
     )
+    demand = HistogramMetricFamily(f"{_PREFIX}demand_seats", "Seats wanted, as part of the nominal.", labels=_LEVEL)
+    bounds = [
+        GaugeMetricFamily(f"{_PREFIX}next_{name}s_bounds", "Virtual starts of who is next.", labels=(*_LEVEL, "bound"))
+        for name in ("", "discounted_")
+    ]
     for level in levels:
-        if not level.exempt:
-            _add(use, [level.name, "executing"], level.demand.utilization(level.limit))
-    yield use
+        uses = level.demand.uses(level.limits)
+        _add(seats, [level.name, "executing"], uses.seats)
+        _add(demand, [level.name], uses.demand)
+        _add(requests, [level.name, "executing"], uses.executing)
+        _add(requests, [level.name, "waiting"], uses.waiting)
+        least, most, least_discounted, most_discounted = level.next_bounds()
+        for gauge, low, high in ((bounds[0], least, most), (bounds[1], least_discounted, most_discounted)):
+            gauge.add_metric([level.name, "min"], low)
+            gauge.add_metric([level.name, "max"], high)
+    yield from (seats, requests, demand, *bounds)
 
 
 def _durations(flows: list[tuple[str, str, Counts]]) -> Iterator[Any]:

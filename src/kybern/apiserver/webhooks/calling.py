@@ -125,6 +125,8 @@ class WebhookPlugin(Plugin):
             raise
         finally:
             seconds = monotonic() - began
+            if a.request is not None:
+                a.request.elsewhere += seconds
             self.metrics.called(webhook.name, self.step, a.operation, code, seconds, rejected=bool(why))
             if why:
                 self.metrics.refused(webhook.name, self.step, a.operation, why, code)
