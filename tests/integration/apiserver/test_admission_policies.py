@@ -411,3 +411,52 @@ async def test_atomic_lists_are_not_replaced(api: Api) -> None:
 async def test_mutating_policies_that_are_refused(api: Api, spec: dict[str, Any], said: str) -> None:
     body = {"metadata": {"name": "bad"}, "spec": {"matchConstraints": {"resourceRules": [RULE]}, **spec}}
     assert said in await api.why(422, "POST", f"{GROUP}/mutatingadmissionpolicies", body)
+
+
+@pytest.mark.parametrize(("reinvocation", "seen"), [("IfNeeded", True), ("Never", False)])
+async def test_policies_see_what_later_ones_change_if_they_wish(api: Api, reinvocation: str, seen: bool) -> None:
+    first = "has(object.metadata.labels) && 'b' in object.metadata.labels ? Object{data: {'seen': 'b'}} : Object{}"
+    second = mutation("Object{metadata: Object.metadata{labels: {'b': 'b'}}}")
+    async with (
+        policed(api, {**mutation(first), "reinvocationPolicy": reinvocation}, kind="mutating", name="a"),
+        policed(api, second, kind="mutating", name="b"),
+    ):
+        _, made = await make(api)
+    assert made["metadata"]["labels"] == {"b": "b"}
+    assert ("data" in made) is seen
+
+
+async def test_a_mutation_for_each_of_its_parameters(api: Api) -> None:
+    path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
+    for name in ("one", "two"):
+        await api.ok("POST", path, {"metadata": {"name": name, "labels": {"use": "it"}}, "data": {"key": name}})
+    spec = {
+        **mutation(
+            "[JSONPatch{op: 'add', path: '/data/' + params.data.key, value: params.metadata.name}]", "JSONPatch"
+        ),
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "matchConditions": [{"name": "data", "expression": "has(object.data)"}],
+    }
+    bound = {"paramRef": {"selector": {"matchLabels": {"use": "it"}}, "parameterNotFoundAction": "Deny"}}
+    async with policed(api, spec, bound, kind="mutating"):
+        _, made = await make(api, path, data={"own": "x"})
+        _, plain = await make(api, path, "plain")
+    assert made["data"] == {"own": "x", "one": "one", "two": "two"}
+    assert "data" not in plain
+
+
+async def test_a_mutated_object_is_validated(api: Api) -> None:
+    async with policed(api, mutation("Object{data: {'not a key': 'x'}}"), kind="mutating"):
+        code, refused = await make(api)
+    assert code == 422 and "data[not a key]: Invalid value" in refused["message"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["[JSONPatch{op: object.data.n, path: '/data/a'}]", "[JSONPatch{op: 'add', path: 'a'}]", "[JSONPatch{}]",
+     "[JSONPatch{op: 'move', path: '/data/a', from: '/x/y'}]", "[JSONPatch{op: 'test', path: '/data/n', value: 3}]"],
+)  # fmt: skip
+async def test_patches_that_cannot_be_applied(api: Api, expression: str) -> None:
+    async with policed(api, mutation(expression, "JSONPatch"), kind="mutating"):
+        code, refused = await make(api, data={"n": "1"})
+    assert code == 403 and refused["message"].startswith("policy 'p' with binding 'pb' denied request: ")

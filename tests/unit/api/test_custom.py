@@ -332,6 +332,16 @@ def test_rules_about_changes_are_never_forgiven() -> None:
     assert complaints(kind(schema), thing({"a": "2", "b": "z"}), old) == ['spec.b: Invalid value: "z": not x']
 
 
+def test_the_order_of_sets_says_nothing_to_rules_about_changes() -> None:
+    words = {"type": "array", "items": STRING, "x-kubernetes-list-type": "set"}
+    schema = ruled(obj_of(l=words), "self.l == oldSelf.l", message="changed")
+    old, moved, other = thing({"l": ["a", "b"]}), thing({"l": ["b", "a"]}), thing({"l": ["a", "c"]})
+    assert complaints(kind(schema), moved, old) == []
+    assert complaints(kind(schema), other, old) == ["spec: Invalid value: changed"]
+    first = ruled(obj_of(l=words), "self.l[0] == oldSelf.l[0]", message="changed")
+    assert complaints(kind(first), moved, old) == ["spec: Invalid value: changed"]
+
+
 def test_scope_names_and_keys() -> None:
     resource = kind(obj_of())
     assert (resource.singular, resource.short_names, resource.namespaced) == ("thing", ("th",), True)

@@ -11,6 +11,8 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
+import orjson
+
 from kybern.api.apiextensions import formats
 from kybern.api.cel import words
 from kybern.api.cel.escaping import escaped
@@ -26,6 +28,7 @@ NOWHERE = "<nil>"
 MAX_MESSAGE = 5 * 1024
 """Bytes of the longest message that a messageExpression may make."""
 _ABSENT = object()
+_SORTED = orjson.OPT_SORT_KEYS
 _UNITS = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
 }  # fmt: skip
@@ -66,7 +69,9 @@ def _walk(schema: Object, value: Any, old: Any, path: str, above: _Ancestor, err
         return
     here = above if old is _ABSENT else _Ancestor(value, old)
     if schema.get(RULES):
-        _evaluate_all(schema, value, None if old is _ABSENT else old, path, here, errors)
+        node = _Node(schema, value, None if old is _ABSENT else old)
+        for rule in schema[RULES]:
+            _evaluate(rule, node, path, here, errors)
     if isinstance(value, dict):
         properties, more = schema.get("properties") or {}, schema.get("additionalProperties")
         for name, part in value.items():
@@ -94,39 +99,48 @@ def _key(schema: Object, item: Any) -> Any:
     return tuple(item.get(key) for key in keys) if isinstance(item, dict) else None
 
 
-def _evaluate_all(schema: Object, value: Any, old: Any, path: str, here: _Ancestor, errors: Errors) -> None:
-    """The rules of one node. `old` is None where there was nothing."""
-    shown, before = to_cel(schema, value), [] if old is None else [to_cel(schema, old)]
-    plain = Bound({"self": shown, **({"oldSelf": before[0]} if before else {})})
-    for rule in schema[RULES]:
-        variables = Bound({"self": shown, "oldSelf": before}) if rule.get("optionalOldSelf") else plain
-        _evaluate(rule, schema, value, variables, bool(before), path, here, errors)
+class _Node:
+    """A value with its schema and, where there was one, the old value: what the rules of a node are about."""
+
+    def __init__(self, schema: Object, value: Any, old: Any) -> None:
+        self.schema, self.value, self.had = schema, value, old is not None
+        self.kind: str = schema.get("type") or ""
+        self._old, self._bound = old, dict[tuple[bool, bool], Bound]()
+
+    def bound(self, optional: bool, sorted_lists: bool) -> Bound:
+        """The variables. `sorted_lists`: sets and lists of type map are in one order, for how they are compared."""
+        key = optional, sorted_lists
+        if key not in self._bound:
+            old = [to_cel(self.schema, self._old, sorted_lists=sorted_lists)] if self.had else []
+            shown = {"self": to_cel(self.schema, self.value, sorted_lists=sorted_lists)}
+            if optional or old:
+                shown["oldSelf"] = old if optional else old[0]
+            self._bound[key] = Bound(shown)
+        return self._bound[key]
 
 
-def _evaluate(
-    rule: Object, schema: Object, value: Any, variables: Bound, had: bool, path: str, here: _Ancestor, errors: Errors
-) -> None:
-    kind = schema.get("type") or ""
+def _evaluate(rule: Object, node: _Node, path: str, here: _Ancestor, errors: Errors) -> None:
     try:
         program = compiled(rule["rule"], types_of(rule))
     except ExpressionError as error:
-        errors.invalid(path or NOWHERE, kind, f"rule compile error: {error}")
+        errors.invalid(path or NOWHERE, node.kind, f"rule compile error: {error}")
         return
-    about_changes = "oldSelf" in program.variables
-    if about_changes and not had and not rule.get("optionalOldSelf"):
+    about_changes, optional = "oldSelf" in program.variables, bool(rule.get("optionalOldSelf"))
+    if about_changes and not node.had and not optional:
         return
+    variables = node.bound(optional, about_changes and "_[_]" not in program.functions)
     try:
         if program.evaluate(variables) is True:
             return
     except ExpressionError as error:
-        _failed(str(error), rule, kind, path, errors)
+        _failed(str(error), rule, node.kind, path, errors)
         return
     if not about_changes and here.unchanged:
         return
     place = (rule.get("fieldPath") or "").replace("['", "[").replace("']", "]")
     where = f"{path}{place}" if path else place.removeprefix(".")
     reason = rule.get("reason") or "FieldValueInvalid"
-    bad = value if reason == "FieldValueDuplicate" or kind not in ("object", "array") else OMITTED
+    bad = node.value if reason == "FieldValueDuplicate" or node.kind not in ("object", "array") else OMITTED
     detail = "" if reason == "FieldValueDuplicate" else _message(rule, variables)
     errors.append(FieldError(reason, where or NOWHERE, bad, detail))
 
@@ -166,8 +180,9 @@ def _message(rule: Object, variables: Bound) -> str:
 # Values.
 
 
-def to_cel(schema: Object, value: Any) -> Any:
-    """A value as its rules see it: names escaped, numbers doubles, dates and durations their own types."""
+def to_cel(schema: Object, value: Any, *, sorted_lists: bool = False) -> Any:
+    """A value as its rules see it: names escaped, numbers doubles, dates and durations their own types. `sorted_lists`:
+    lists whose order says nothing, sets and those of type map, in one order."""
     if isinstance(value, dict):
         properties, more = schema.get("properties") or {}, schema.get("additionalProperties")
         shown = {}
@@ -175,13 +190,15 @@ def to_cel(schema: Object, value: Any) -> Any:
             if name in properties:
                 inner = escaped(name)
                 if inner:
-                    shown[inner] = to_cel(properties[name], part)
+                    shown[inner] = to_cel(properties[name], part, sorted_lists=sorted_lists)
             else:
-                shown[name] = to_cel(more if isinstance(more, dict) else {}, part)
+                shown[name] = to_cel(more if isinstance(more, dict) else {}, part, sorted_lists=sorted_lists)
         return shown
     if isinstance(value, list):
         items = schema.get("items")
-        return [to_cel(items if isinstance(items, dict) else {}, item) for item in value]
+        if sorted_lists and schema.get("x-kubernetes-list-type") in ("set", "map"):
+            value = sorted(value, key=lambda item: orjson.dumps(_key(schema, item) or item, option=_SORTED))
+        return [to_cel(items if isinstance(items, dict) else {}, item, sorted_lists=sorted_lists) for item in value]
     if isinstance(value, str):
         return _text(schema.get("format") or "", value)
     if schema.get("type") == "number" and type(value) is int:

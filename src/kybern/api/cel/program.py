@@ -39,7 +39,7 @@ class ExpressionError(Exception):
 class Program:
     """A compiled expression. `compiled` makes them."""
 
-    __slots__ = ("_run", "members", "messages", "result", "roots", "text", "tree", "variables")
+    __slots__ = ("_run", "functions", "members", "messages", "result", "roots", "text", "tree", "variables")
 
     def __init__(self, text: str, checked: cel.Expression, optionals: frozenset[str]) -> None:
         self.text = text
@@ -59,9 +59,10 @@ class Program:
             node.name for node in self.tree.root.walk() if node.kind == tree.MAP and node.name
         )
         """The names of the messages it makes."""
-        called = {node.name for node in self.tree.root.walk() if node.kind == tree.CALL}
+        self.functions = frozenset(node.name for node in self.tree.root.walk() if node.kind == tree.CALL)
+        """The functions it calls, operators among them: `_[_]`, `_==_`, `startsWith`."""
         expression = self.tree.expression
-        if called & _OPTIONALS.keys() or self.variables & optionals or self.messages:
+        if self.functions & _OPTIONALS.keys() or self.variables & optionals or self.messages:
             expression = tree.rewritten(expression, _OPTIONALS, optionals)
         self._run = environment.evaluating().deserialize(tree.parsed(expression))
 
