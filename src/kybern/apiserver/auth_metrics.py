@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, UnknownMetricFamily
 from prometheus_client.registry import Collector
 
 from kybern.process.clock import clock
@@ -50,22 +50,26 @@ class Durations:
 
 
 class Counts(Counter[str | tuple[str, ...]]):
-    """A counter by one label, or by several in a tuple."""
+    """A counter by one label, or by several in a tuple. `bare`: its name doesn't end in `_total`, as upstream has it,
+    which the library's counters can't do."""
 
-    def __init__(self, name: str, text: str, *labels: str) -> None:
+    def __init__(self, name: str, text: str, *labels: str, bare: bool = False) -> None:
         super().__init__()
-        self.name, self.text, self.labels = name, text, labels
+        self.name, self.text, self.labels, self.bare = name, text, labels, bare
 
     def family(self) -> Metric:
         """For Prometheus."""
-        made = CounterMetricFamily(self.name, self.text, labels=self.labels)
+        kind = UnknownMetricFamily if self.bare else CounterMetricFamily
+        made = kind(self.name, self.text, labels=self.labels)
         for key, number in self.items():
             made.add_metric(key if isinstance(key, tuple) else [key] if self.labels else [], number)
         return made
 
 
-attempts = Counts("authentication_attempts", "Counter of authenticated attempts.", "result")
-users = Counts("authenticated_user_requests", "Counter of authenticated requests broken out by username.", "username")
+attempts = Counts("authentication_attempts", "Counter of authenticated attempts.", "result", bare=True)
+users = Counts(
+    "authenticated_user_requests", "Counter of authenticated requests broken out by username.", "username", bare=True
+)
 authentication_time = Durations(
     "authentication_duration_seconds", "Authentication duration in seconds broken out by result.", FAST, ["result"]
 )
