@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from kybern.api.errors import APIError, NotFound
 from kybern.api.selectors import from_object
 from kybern.api.types import Object, key_of
-from kybern.controllers import conditions, pods
+from kybern.controllers import conditions, discovery, pods
 from kybern.controllers.controller import Context, Controller
-from kybern.controllers.discovery import served
 from kybern.controllers.owners import controller_of, is_deleting
 from kybern.process.clock import clock, parse_time
 
@@ -149,7 +148,7 @@ class DisruptionController(Controller):
                 return await self._size(namespace, above)
             return ref["uid"], int(owner["spec"].get("replicas", 1))
         group = ref["apiVersion"].rpartition("/")[0]
-        found = [one for one in await served(self.client) if (one.group, one.kind) == (group, ref["kind"])]
+        found = [one for one in await discovery.known(self.client) if (one.group, one.kind) == (group, ref["kind"])]
         if not found:
             raise APIError(f"no resource is served for kind {ref['kind']} of {ref['apiVersion']}")
         try:

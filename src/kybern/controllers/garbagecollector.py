@@ -17,7 +17,7 @@ from kybern.client.informer import Informer
 from kybern.client.rest import ResourceClient
 from kybern.client.transport import severity
 from kybern.controllers.controller import Context, Controller, Terminal, periodically
-from kybern.controllers.discovery import Served, served
+from kybern.controllers.discovery import Incomplete, Served, served
 from kybern.controllers.ownergraph import FOREGROUND, ORPHAN, Graph, Node
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ class GarbageCollector(Controller):
         # What changes from here on may be missed by this look.
         self._look_again.clear()
         try:
-            found = await served(self.client)
-            await self._watch_all(found)
+            await self._watch_all(await self._served())
         except APIError as error:
             log.log(severity(error), "discovery failed: %s", error)
         try:
@@ -63,6 +62,15 @@ class GarbageCollector(Controller):
             await asyncio.sleep(1)
         except TimeoutError:
             return
+
+    async def _served(self) -> list[Served]:
+        """What the server has; of what can't be asked for now, what was there before."""
+        try:
+            return await served(self.client)
+        except Incomplete as error:
+            log.warning("%s", error)
+            before = [one for one in self._kinds.values() if (one.group, one.version) in error.missing]
+            return [*error.found, *before]
 
     async def _watch_all(self, found: list[Served]) -> None:
         wanted = {

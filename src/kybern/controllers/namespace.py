@@ -12,7 +12,7 @@ from kybern.api.errors import APIError, MethodNotSupported, NotFound
 from kybern.api.types import Object, key_of
 from kybern.controllers import conditions
 from kybern.controllers.controller import Context, Controller
-from kybern.controllers.discovery import Served, served
+from kybern.controllers.discovery import Incomplete, Served, served
 
 _AT_ONCE = 10
 _LOOK_AGAIN = 1.0
@@ -80,6 +80,8 @@ class NamespaceController(Controller):
         content = _Content()
         try:
             self._served = await served(self.client)
+        except Incomplete as error:
+            self._served, content.discovery_error = error.found, str(error)
         except APIError as error:
             content.discovery_error = str(error)
         namespaced = [one for one in self._served if one.namespaced and {"list", "delete"} <= one.verbs]

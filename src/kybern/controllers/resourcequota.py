@@ -19,8 +19,9 @@ from kybern.api.quotas.pods import is_extended_request
 from kybern.api.quotas.registry import Evaluators
 from kybern.api.types import Object, key_of
 from kybern.client.informer import Informer
+from kybern.controllers import discovery
 from kybern.controllers.controller import Context, Controller, Failure, periodically
-from kybern.controllers.discovery import Served, served
+from kybern.controllers.discovery import Served
 from kybern.controllers.garbagecollector import slim
 from kybern.process.clock import monotonic
 
@@ -75,7 +76,7 @@ class ResourceQuotaController(Controller):
     # Watching what is counted.
 
     async def _discover(self) -> None:
-        self._served = {(one.group, one.plural): one for one in await served(self.client)}
+        self._served = {(one.group, one.plural): one for one in await discovery.known(self.client)}
         for key in [key for key in self._feeding if key not in self._served]:
             gone = self._feeding.pop(key)
             if gone.resource.metadata_only:

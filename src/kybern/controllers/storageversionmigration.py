@@ -13,9 +13,9 @@ from typing import Any
 from kybern.api.errors import APIError, Conflict, NotFound
 from kybern.api.types import Object
 from kybern.client.rest import ResourceClient
-from kybern.controllers import conditions
+from kybern.controllers import conditions, discovery
 from kybern.controllers.controller import Context, Controller, periodically
-from kybern.controllers.discovery import Served, served
+from kybern.controllers.discovery import Served
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class StorageVersionMigrator(Controller):
     async def _carry_out(self, migration: Object) -> None:
         wanted = migration["spec"]["resource"]
         migration = await self._say(migration, RUNNING, "True", "StorageVersionMigrationInProgress", "")
-        kinds = {(one.group, one.plural): one for one in await served(self.client)}
+        kinds = {(one.group, one.plural): one for one in await discovery.known(self.client)}
         kind = kinds.get((wanted.get("group") or "", wanted["resource"]))
         if kind is None or not {"list", "patch"} <= kind.verbs:
             await self._end(migration, FAILED, "resource does not exist in GC, cannot migrate")

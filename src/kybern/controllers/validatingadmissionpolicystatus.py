@@ -8,8 +8,9 @@ from __future__ import annotations
 from kybern.api.admissionregistration.type_checking import MAX_TYPES, Checked, inlined, warnings
 from kybern.api.errors import NotFound
 from kybern.api.types import Object
+from kybern.controllers import discovery
 from kybern.controllers.controller import Context, Controller
-from kybern.controllers.discovery import Served, served
+from kybern.controllers.discovery import Served
 
 API_VERSION, PLURAL = "admissionregistration.k8s.io/v1", "validatingadmissionpolicies"
 
@@ -41,7 +42,7 @@ class ValidatingAdmissionPolicyStatusController(Controller):
         return None
 
     async def _check(self, policy: Object) -> list[Object]:
-        known = await served(self.client)
+        known = await discovery.known(self.client)
         documents: dict[str, dict[str, Object]] = {}
         kinds = []
         for one in sorted(about(policy, known), key=lambda one: (one.group, one.version, one.kind)):
