@@ -8,7 +8,6 @@ may be a webhook's, happens once for each change and not for each reader.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -106,7 +105,7 @@ class ConvertingStore:
         on_lost: Callable[[StoreError], None],
     ) -> Watch:
         made = _ConvertedWatch(self, after, on_events, on_lost)
-        made.inner = await self._inner.watch(prefix, after=after, on_events=made.take, on_lost=made.lose)
+        made.begin(await self._inner.watch(prefix, after=after, on_events=made.take, on_lost=made.lose))
         return made
 
 
@@ -149,8 +148,16 @@ class _ConvertedWatch:
                 raise self._problem
             await self._moved.wait()
 
+    def begin(self, inner: Watch) -> None:
+        """The watch of the store below is there. Raises StoreError if it is lost already."""
+        self.inner = inner
+        if self._problem is not None:
+            inner.cancel()
+            raise self._problem
+
     def cancel(self) -> None:
         self._waiting.clear()
+        self._tell()
         if self._task is not None:
             self._task.cancel()
         if self.inner is not None:
@@ -189,16 +196,11 @@ class _ConvertedWatch:
     def lose(self, error: StoreError) -> None:
         """Nothing more comes."""
         self._problem = error
-        self.cancel_inner()
-        self._tell()
-        self._on_lost(error)
-
-    def cancel_inner(self) -> None:
-        """Hear no more of the store below."""
         self._waiting.clear()
+        self._tell()
         if self.inner is not None:
-            with contextlib.suppress(StoreError):
-                self.inner.cancel()
+            self.inner.cancel()
+            self._on_lost(error)
 
     def _tell(self) -> None:
         self._moved.set()
