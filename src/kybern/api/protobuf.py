@@ -97,12 +97,12 @@ def _message(data: bytes | memoryview, name: str) -> Object:
             made.setdefault(field.name, {})[_text(pair.get(1, b""))] = _value(pair.get(2, b""), field.kind)
         else:
             value = _value(raw, field.kind)
-            if not (value is None or value == "" or (field.kind in _DROPPED_WHEN_ZERO and not value)):
+            if not (value is None or (field.kind in _DROPPED_WHEN_ZERO and not value)):
                 made[field.name] = value
     return made
 
 
-_DROPPED_WHEN_ZERO = ("int", "bool")
+_DROPPED_WHEN_ZERO = ("string", "bytes", "quantity", "int", "bool")
 
 
 def _text(raw: bytes | memoryview | int) -> str:
@@ -114,7 +114,7 @@ def _text(raw: bytes | memoryview | int) -> str:
 
 def _value(raw: Any, kind: str) -> Any:
     match kind:
-        case "string":
+        case "string" | "string?":
             return _text(raw)
         case "int" | "int?":
             return raw - (1 << 64) if raw >> 63 else raw

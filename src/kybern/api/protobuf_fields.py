@@ -1,9 +1,9 @@
 """Field numbers of the messages that clients send in protobuf.
 
 A message is written as its fields in the order of their numbers, from 1; `@n` continues at n. A field is `name:kind`,
-where the kind is nothing (string), `int` and `bool` (left out when zero, as JSON's omitempty has it), `int?` and
-`bool?` (kept), `bytes`, `time`, `microtime`, `json`, `strings` (a message that wraps a list), or a message's name;
-`*` before it is a list, `{kind}` a map, and `+Message` a message whose fields are the holder's own in JSON.
+where the kind is nothing (string), `int` and `bool` (all left out when zero, as JSON's omitempty has it), `string?`,
+`int?` and `bool?` (kept), `bytes`, `time`, `microtime`, `json`, `strings` (a message that wraps a list), or a message's
+name; `*` before it is a list, `{kind}` a map, and `+Message` a message whose fields are the holder's own in JSON.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from kybern.api.protobuf_more import MORE_MESSAGES
 from kybern.api.protobuf_pod import POD_MESSAGES
+from kybern.api.protobuf_storage import STORAGE_MESSAGES
 
 
 class Field(NamedTuple):
@@ -66,12 +67,6 @@ MESSAGES: dict[str, str] = {
     "ScopeSelector": "matchExpressions:*ScopedResourceSelectorRequirement",
     "ScopedResourceSelectorRequirement": "scopeName operator values:*",
     "ResourceQuotaStatus": "hard:{quantity} used:{quantity}",
-    "PersistentVolumeClaim": "metadata:ObjectMeta spec:PersistentVolumeClaimSpec status:PersistentVolumeClaimStatus",
-    "PersistentVolumeClaimSpec": "accessModes:* resources:VolumeResourceRequirements volumeName selector:LabelSelector "
-    "storageClassName volumeMode dataSource:TypedLocalObjectReference dataSourceRef:TypedObjectReference "
-    "volumeAttributesClassName",
-    "VolumeResourceRequirements": "limits:{quantity} requests:{quantity}",
-    "PersistentVolumeClaimStatus": "phase accessModes:* capacity:{quantity}",
     # events
     "Event": "metadata:ObjectMeta involvedObject:ObjectReference reason message source:EventSource "
     "firstTimestamp:time lastTimestamp:time count:int type eventTime:microtime series:EventSeries action "
@@ -184,7 +179,7 @@ MESSAGES: dict[str, str] = {
     "EndpointPort": "name protocol port:int? appProtocol",
     # coordination, policy, scheduling
     "Lease": "metadata:ObjectMeta spec:LeaseSpec",
-    "LeaseSpec": "holderIdentity leaseDurationSeconds:int? acquireTime:microtime renewTime:microtime "
+    "LeaseSpec": "holderIdentity:string? leaseDurationSeconds:int? acquireTime:microtime renewTime:microtime "
     "leaseTransitions:int? strategy preferredHolder",
     "Eviction": "metadata:ObjectMeta deleteOptions:DeleteOptions",
     "PodDisruptionBudget": "metadata:ObjectMeta spec:PodDisruptionBudgetSpec status:PodDisruptionBudgetStatus",
@@ -238,7 +233,7 @@ MESSAGES: dict[str, str] = {
 
 ROOTS: dict[str, str] = {
     "v1": "Namespace ConfigMap Secret ServiceAccount Binding Service ResourceQuota PersistentVolumeClaim Event Pod "
-    "DeleteOptions Endpoints LimitRange Node PodTemplate ReplicationController",
+    "DeleteOptions Endpoints LimitRange Node PersistentVolume PodTemplate ReplicationController",
     "meta.k8s.io/v1": "DeleteOptions",
     "apps/v1": "Deployment ReplicaSet DaemonSet StatefulSet ControllerRevision",
     "apiregistration.k8s.io/v1": "APIService",
@@ -255,6 +250,7 @@ ROOTS: dict[str, str] = {
     "policy/v1": "Eviction PodDisruptionBudget",
     "policy/v1beta1": "Eviction",
     "scheduling.k8s.io/v1": "PriorityClass",
+    "storage.k8s.io/v1": "StorageClass VolumeAttributesClass VolumeAttachment CSIDriver CSINode CSIStorageCapacity",
     "authentication.k8s.io/v1": "TokenRequest TokenReview SelfSubjectReview",
     "authorization.k8s.io/v1": "SubjectAccessReview LocalSubjectAccessReview=SubjectAccessReview "
     "SelfSubjectAccessReview SelfSubjectRulesReview",
@@ -273,8 +269,7 @@ def root(api_version: str, kind: str) -> str:
     return ""
 
 
-def _entries(message: str) -> str:
-    return MESSAGES.get(message) or POD_MESSAGES.get(message) or MORE_MESSAGES[message]
+ALL_MESSAGES = {**MESSAGES, **POD_MESSAGES, **MORE_MESSAGES, **STORAGE_MESSAGES}
 
 
 @lru_cache(maxsize=512)
@@ -282,7 +277,7 @@ def fields(message: str) -> dict[int, Field]:
     """A message's fields by number. Raises KeyError for a message without a table."""
     made: dict[int, Field] = {}
     number = 1
-    for entry in _entries(message).split():
+    for entry in ALL_MESSAGES[message].split():
         if entry.startswith("@"):
             number = int(entry[1:])
             continue

@@ -105,10 +105,12 @@ POD_MESSAGES: dict[str, str] = {
     "matchLabelKeys:* mismatchLabelKeys:*",
     # volumes; kinds of volumes that are not here are taken as JSON only
     "Volume": "name +VolumeSource",
-    "VolumeSource": "hostPath:HostPathVolumeSource emptyDir:EmptyDirVolumeSource @6 secret:SecretVolumeSource "
-    "nfs:NFSVolumeSource @10 persistentVolumeClaim:PersistentVolumeClaimVolumeSource @16 "
-    "downwardAPI:DownwardAPIVolumeSource @19 configMap:ConfigMapVolumeSource @26 projected:ProjectedVolumeSource @28 "
-    "csi:CSIVolumeSource ephemeral:EphemeralVolumeSource image:ImageVolumeSource",
+    "VolumeSource": "hostPath:HostPathVolumeSource emptyDir:EmptyDirVolumeSource @5 gitRepo:GitRepoVolumeSource "
+    "secret:SecretVolumeSource nfs:NFSVolumeSource iscsi:ISCSIVolumeSource @10 "
+    "persistentVolumeClaim:PersistentVolumeClaimVolumeSource @12 flexVolume:FlexVolumeSource @16 "
+    "downwardAPI:DownwardAPIVolumeSource fc:FCVolumeSource @19 configMap:ConfigMapVolumeSource @26 "
+    "projected:ProjectedVolumeSource @28 csi:CSIVolumeSource ephemeral:EphemeralVolumeSource "
+    "image:ImageVolumeSource",
     "HostPathVolumeSource": "path type",
     "EmptyDirVolumeSource": "medium sizeLimit:quantity",
     "SecretVolumeSource": "secretName items:*KeyToPath defaultMode:int? optional:bool?",
@@ -120,11 +122,14 @@ POD_MESSAGES: dict[str, str] = {
     "DownwardAPIVolumeFile": "path fieldRef:ObjectFieldSelector resourceFieldRef:ResourceFieldSelector mode:int?",
     "ProjectedVolumeSource": "sources:*VolumeProjection defaultMode:int?",
     "VolumeProjection": "secret:ObjectProjection downwardAPI:DownwardAPIProjection configMap:ObjectProjection "
-    "serviceAccountToken:ServiceAccountTokenProjection clusterTrustBundle:ClusterTrustBundleProjection",
+    "serviceAccountToken:ServiceAccountTokenProjection clusterTrustBundle:ClusterTrustBundleProjection "
+    "podCertificate:PodCertificateProjection",
     "ObjectProjection": f"{_LOCAL} items:*KeyToPath @4 optional:bool?",
     "DownwardAPIProjection": "items:*DownwardAPIVolumeFile",
     "ServiceAccountTokenProjection": "audience expirationSeconds:int? path",
     "ClusterTrustBundleProjection": "name signerName labelSelector:LabelSelector path optional:bool?",
+    "PodCertificateProjection": "signerName keyType maxExpirationSeconds:int? credentialBundlePath keyPath "
+    "certificateChainPath userAnnotations:{}",
     "CSIVolumeSource": "driver readOnly:bool? fsType volumeAttributes:{} nodePublishSecretRef:LocalObjectReference",
     "EphemeralVolumeSource": "volumeClaimTemplate:PersistentVolumeClaimTemplate",
     "PersistentVolumeClaimTemplate": "metadata:ObjectMeta spec:PersistentVolumeClaimSpec",

@@ -4,9 +4,7 @@ import pytest
 
 from kybern.api import protobuf
 from kybern.api.errors import BadRequest, UnsupportedMediaType
-from kybern.api.protobuf_fields import MESSAGES, fields
-from kybern.api.protobuf_more import MORE_MESSAGES
-from kybern.api.protobuf_pod import POD_MESSAGES
+from kybern.api.protobuf_fields import ALL_MESSAGES, fields
 from kybern.api.schema import raw_definitions
 
 
@@ -84,6 +82,33 @@ def test_pods_with_inline_and_wrapped_messages() -> None:
     }
 
 
+def test_a_volume_shows_its_source_among_its_own_fields() -> None:
+    storage = text(1, text(1, "storage") + text(2, text(1, "1Gi")))
+    csi = text(22, text(1, "d.example.com") + text(2, "h") + text(6, text(1, "s") + text(2, "ns")))
+    term = text(1, text(1, text(1, text(1, "zone") + text(2, "In") + text(3, "a"))))
+    spec = storage + text(2, csi) + text(3, "ReadWriteOnce") + text(9, term)
+    assert protobuf.decode(body("v1", "PersistentVolume", text(2, spec)))["spec"] == {
+        "capacity": {"storage": "1Gi"},
+        "csi": {
+            "driver": "d.example.com",
+            "volumeHandle": "h",
+            "controllerPublishSecretRef": {"name": "s", "namespace": "ns"},
+        },
+        "accessModes": ["ReadWriteOnce"],
+        "nodeAffinity": {
+            "required": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+            }
+        },
+    }
+
+
+def test_an_empty_class_is_not_the_same_as_none() -> None:
+    """A claim with storageClassName "" wants a volume without a class; one without the field, the default class."""
+    found = protobuf.decode(body("v1", "PersistentVolumeClaim", text(2, text(3, "") + text(5, ""))))
+    assert found["spec"] == {"storageClassName": ""}
+
+
 def test_a_field_without_a_table_is_refused_rather_than_lost() -> None:
     rbd = text(1, "v") + text(2, text(11, b""))
     with pytest.raises(UnsupportedMediaType, match="field 11 of VolumeSource"):
@@ -91,7 +116,7 @@ def test_a_field_without_a_table_is_refused_rather_than_lost() -> None:
 
 
 _PARTS = {"KeySelector", "EnvSource", "ProbeHandler", "SecurityProfile", "VolumeSource", "ObjectProjection",
-          "IngressRuleValue"}  # fmt: skip
+          "IngressRuleValue", "PersistentVolumeSource"}  # fmt: skip
 _RENAMED = {"HPA": "HorizontalPodAutoscaler", "HPASpec": "HorizontalPodAutoscalerSpec",
             "HPAStatus": "HorizontalPodAutoscalerStatus"}  # fmt: skip
 
@@ -107,7 +132,7 @@ def _names(message: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("message", sorted({*MESSAGES, *POD_MESSAGES, *MORE_MESSAGES} - _PARTS))
+@pytest.mark.parametrize("message", sorted({*ALL_MESSAGES} - _PARTS))
 def test_every_field_is_one_of_the_schema(message: str) -> None:
     short = message.rpartition(".")[2]
     short = _RENAMED.get(short, short)
