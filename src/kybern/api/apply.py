@@ -6,7 +6,7 @@ Source: KEP-555; API concepts, "Server-Side Apply". Messages are upstream's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -14,7 +14,7 @@ from kybern.api import decoding, fieldsets, managedfields
 from kybern.api.errors import BadRequest, Conflict, Unclassified
 from kybern.api.fieldsets import FieldSet
 from kybern.api.go_values import go_value
-from kybern.api.managedfields import APPLY, UPDATE, Entry
+from kybern.api.managedfields import APPLY, UPDATE, Differences, Entry
 from kybern.api.patch import clone
 from kybern.api.schema import ANY, Type
 from kybern.api.types import Object
@@ -23,6 +23,22 @@ from kybern.process.clock import clock
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _LAST_APPLIED_LIMIT = 256 * 1024
 _BEFORE_FIRST_APPLY = "before-first-apply"
+
+
+class Shapes(Protocol):
+    """Of kinds whose objects look different in several API versions; all methods take objects of the request's."""
+
+    def differs(self, api_version: str) -> bool:
+        """Whether that version's shape is another than the request's."""
+        ...
+
+    def show(self, obj: Object, api_version: str) -> tuple[Object, Type]:
+        """The object as that version has it, and its type there."""
+        ...
+
+    def back(self, obj: Object) -> Object:
+        """An object of any version as the request's has it."""
+        ...
 
 
 def apply(
@@ -34,10 +50,12 @@ def apply(
     api_version: str,
     subresource: str = "",
     ignore: tuple[str, ...] = (),
+    shapes: Shapes | None = None,
 ) -> Object:
     """The object after `manager` applied `config` to `live` (None: there is none), managedFields and all; not yet
-    defaulted. `config` has passed decoding.check; `ignore` are top-level fields this way in doesn't write. Changes
-    neither. If nothing changes, the result equals `live`. Raises Conflict, BadRequest, Unclassified (wrong type)."""
+    defaulted. `config` has passed decoding.check; `ignore` are top-level fields this way in doesn't write; `shapes`:
+    where there is more than one. Changes neither. If nothing changes, the result equals `live`. Raises Conflict,
+    BadRequest, Unclassified (wrong type)."""
     config = {name: part for name, part in clone(config).items() if name not in ignore}
     if config["metadata"].pop("managedFields", None):
         raise BadRequest("metadata.managedFields must be nil")
@@ -55,13 +73,23 @@ def apply(
     previous = next((entry for entry in entries if entry.identity == own.identity), None)
     others = [entry for entry in entries if entry is not previous]
     merged: Object = _merge(typ, clone(base), config)
-    if previous:
+    if previous and shapes and shapes.differs(previous.api_version):
+        merged = _prune_elsewhere(shapes, merged, previous, config, others)
+    elif previous:
         merged = _prune(typ, merged, previous.fields, fields, others)
     changed, removed = fieldsets.compare(typ, base, merged, ignore)
+
+    def differences(seen: str) -> tuple[FieldSet, FieldSet]:
+        if shapes is None or not shapes.differs(seen):
+            return changed, removed
+        (before, kind), (after, _) = shapes.show(base, seen), shapes.show(merged, seen)
+        return fieldsets.compare(kind, before, after, ignore)
+
     if not force:
-        _check_conflicts(others, changed, _upgraded(base, manager, typ, api_version, ignore))
+        _check_conflicts(others, differences, _upgraded(base, manager, typ, api_version, ignore))
     for entry in others:
-        entry.fields = fieldsets.subtract(fieldsets.subtract(entry.fields, changed), removed)
+        other, gone = differences(entry.api_version)
+        entry.fields = fieldsets.subtract(fieldsets.subtract(entry.fields, other), gone)
     _keep_last_applied(merged, base, config, manager, api_version)
     if previous and live is not None and not changed and not removed and previous.fields == fields:
         own.time = previous.time
@@ -198,6 +226,16 @@ def _prune(typ: Type, merged: Object, last: FieldSet, fields: FieldSet, others: 
     return pruned
 
 
+def _prune_elsewhere(
+    shapes: Shapes, merged: Object, previous: Entry, config: Object, others: list[Entry]
+) -> Object:
+    """The same where the manager last applied in another shape: what goes is found there."""
+    (there, typ), (applied, _) = (shapes.show(obj, previous.api_version) for obj in (merged, config))
+    fields = fieldsets.of_object(applied, typ, fieldsets.applied, ())
+    alike = [entry for entry in others if entry.api_version == previous.api_version]
+    return shapes.back(_prune(typ, clone(there), previous.fields, fields, alike))
+
+
 def _remove(typ: Type, value: Any, gone: FieldSet, keep: FieldSet) -> Any:
     """`value` without the members of `gone`, sparing what has anything in `keep`; None if nothing is left of it."""
     if isinstance(value, dict):
@@ -234,10 +272,11 @@ def _remove(typ: Type, value: Any, gone: FieldSet, keep: FieldSet) -> Any:
 # Conflicts.
 
 
-def _check_conflicts(others: list[Entry], changed: FieldSet, allowed: FieldSet) -> None:
+def _check_conflicts(others: list[Entry], differences: Differences, allowed: FieldSet) -> None:
     """Raises Conflict where what changed has other owners, but for the fields in `allowed`."""
     conflicts = []
     for entry in others:
+        changed, _ = differences(entry.api_version)
         common = fieldsets.subtract(fieldsets.intersect(entry.fields, changed), allowed)
         if common:
             conflicts += [(entry, fieldsets.path_text(path)) for path in fieldsets.members(common)]

@@ -5,7 +5,9 @@ Source: KEP-555; API concepts, "Field management". The entries' form and order a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from kybern.api import fieldsets
 from kybern.api.fieldsets import FieldSet
@@ -82,12 +84,22 @@ def encode(entries: list[Entry]) -> list[Object]:
     return [entry.encode() for entry in kept]
 
 
+Differences: TypeAlias = Callable[[str], tuple[FieldSet, FieldSet]]
+"""By API version: what was changed, and what removed, in the shape that the object has in it."""
+
+
 def on_create(
-    obj: Object, manager: str, api_version: str, typ: Type, subresource: str = "", ignore: tuple[str, ...] = ()
+    obj: Object,
+    manager: str,
+    api_version: str,
+    typ: Type,
+    subresource: str = "",
+    ignore: tuple[str, ...] = (),
+    shown: Object | None = None,
 ) -> None:
-    """Note in a new object that `manager` set all of it. `typ` is the type of `obj`, `api_version` the request's;
-    `ignore` are top-level fields that this way in doesn't write (status)."""
-    fields = fieldsets.of_object(obj, typ, fieldsets.added, ignore)
+    """Note in a new object that `manager` set all of it. `typ` is the type of `obj`, or of `shown`, which is `obj` as
+    the request's `api_version` has it; `ignore` are top-level fields that this way in doesn't write (status)."""
+    fields = fieldsets.of_object(obj if shown is None else shown, typ, fieldsets.added, ignore)
     entry = Entry(manager, UPDATE, api_version, subresource, clock.stamp(), fields)
     if entries := encode([entry]):
         obj["metadata"]["managedFields"] = entries
@@ -103,9 +115,10 @@ def on_update(
     typ: Type,
     subresource: str = "",
     ignore: tuple[str, ...] = (),
+    differences: Differences | None = None,
 ) -> None:
     """Note in `new` what `manager` changed since `old`. Without a change the entries stay as they are. Entries that
-    the client sent count, but for a subresource."""
+    the client sent count, but for a subresource. `differences`: where the object has several shapes."""
     metadata, before = new["metadata"], old["metadata"].get("managedFields")
     given = None if subresource else metadata.get("managedFields")
     if given and given != [{}] and not all(map(_is_entry, given)):
@@ -124,21 +137,24 @@ def on_update(
         metadata["managedFields"] = current
         return
     entries = decode(current)
-    metadata["managedFields"] = encode(record(entries, manager, api_version, subresource, changed, removed))
+    said = differences or (lambda _: (changed, removed))
+    metadata["managedFields"] = encode(record(entries, manager, api_version, subresource, said))
 
 
 def record(
-    entries: list[Entry], manager: str, api_version: str, subresource: str, changed: FieldSet, removed: FieldSet
+    entries: list[Entry], manager: str, api_version: str, subresource: str, differences: Differences
 ) -> list[Entry]:
     """The entries after `manager` updated: what changed is its own now, what is removed nobody's."""
     own = Entry(manager, UPDATE, api_version, subresource, clock.stamp(), {})
     for entry in entries:
+        changed, removed = differences(entry.api_version)
         if entry.identity == own.identity:
             own.time = own.time if changed else entry.time
             own.fields = entry.fields
         else:
             entry.fields = fieldsets.subtract(entry.fields, changed)
         entry.fields = fieldsets.subtract(entry.fields, removed)
+    changed, removed = differences(api_version)
     own.fields = fieldsets.union(fieldsets.subtract(own.fields, removed), changed)
     return _capped([entry for entry in entries if entry.identity != own.identity] + [own])
 

@@ -207,6 +207,13 @@ class Resource:
         """Give a stored `obj` in the served `version`. Must not change `obj`."""
         return self.convert(obj, version)
 
+    reshapes: frozenset[str] = frozenset()
+    """The API versions in which objects look other than what is stored; field managers' entries are in their shapes."""
+
+    def in_shape_of(self, obj: Object, api_version: str) -> Object:
+        """A stored `obj` as that API version has it; `obj` itself where it is stored alike. Must not change `obj`."""
+        return self.from_storage(obj, api_version.rpartition("/")[2]) if api_version in self.reshapes else obj
+
     def columns_of(self, version: str) -> tuple[Column, ...]:
         """`columns`, where they depend on the served version."""
         return self.columns

@@ -18,7 +18,7 @@ from kybern.apiserver.app import App
 from kybern.apiserver.options import WriteOptions
 from kybern.apiserver.registry import already_exists
 from kybern.apiserver.request import Request
-from kybern.apiserver.types import stored_type
+from kybern.apiserver.types import stored_type, type_of
 from kybern.store.base import Entry, TooLarge
 
 NAME_ATTEMPTS = 8
@@ -98,7 +98,10 @@ def _track(request: Request, resource: Resource, stored: Object, options: WriteO
     if typ is not None:
         ignore = ("status",) if resource.has_status else ()
         served = f"{resource.group}/{request.info.version}" if resource.group else request.info.version
-        managedfields.on_create(stored, options.manager, served, typ, "", ignore)
+        shown = None
+        if served in resource.reshapes:
+            shown, typ = resource.in_shape_of(stored, served), type_of(resource, request.info.version) or typ
+        managedfields.on_create(stored, options.manager, served, typ, "", ignore, shown)
 
 
 async def _insert(app: App, resource: Resource, stored: Object, prefix: str) -> Entry:

@@ -22,7 +22,7 @@ from kybern.apiserver.creating import pretended
 from kybern.apiserver.deletion import is_due
 from kybern.apiserver.options import WriteOptions
 from kybern.apiserver.request import Request
-from kybern.apiserver.types import stored_type
+from kybern.apiserver.types import differing, stored_type
 from kybern.apiserver.watch_cache import Item
 from kybern.store.base import Entry, Mismatch, TooLarge
 
@@ -150,7 +150,11 @@ class Update:
             return
         version = self.request.info.version
         served = f"{resource.group}/{version}" if resource.group else version
-        managedfields.on_update(old, stored, self.options.manager, served, typ, self.subresource, self.untouched)
+        untouched = self.untouched
+        differences = differing(resource, old, stored, untouched)
+        managedfields.on_update(
+            old, stored, self.options.manager, served, typ, self.subresource, untouched, differences
+        )
 
     @property
     def untouched(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ def _least(obj: Object) -> str:
 class HorizontalPodAutoscaler(Resource):
     group, kind, plural = "autoscaling", "HorizontalPodAutoscaler", "horizontalpodautoscalers"
     versions = ("v2", "v1")
+    reshapes = frozenset({"autoscaling/v1"})
     short_names = ("hpa",)
     categories = ("all",)
     has_status = True

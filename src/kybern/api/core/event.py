@@ -57,6 +57,18 @@ COLUMNS = (
     Column("Name", "string", text("metadata", "name"), "", 1, "name"),
 )
 
+TO_CORE = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+"""What events.k8s.io calls a field -> what the core calls it."""
+_FROM_CORE = {core: new for new, core in TO_CORE.items()}
+NEW_VERSION = "events.k8s.io/v1"
 _WORD_LENGTH, _NOTE_LENGTH = 128, 1024
 INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
@@ -67,6 +79,7 @@ class Event(Resource):
     short_names = ("ev",)
     has_generation = False
     time_to_live = 3600
+    reshapes = frozenset({NEW_VERSION})
     validates_name = "path_segment"
     columns = COLUMNS
     name_column = False
@@ -86,6 +99,9 @@ class Event(Resource):
         fields["source"] = component or obj.get("reportingComponent") or ""
         fields["type"] = obj.get("type") or ""
         return fields
+
+    def in_shape_of(self, obj: Object, api_version: str) -> Object:
+        return renewed(obj) if api_version in self.reshapes else obj
 
     def validate(self, obj: Object, errors: Errors) -> None:
         self.validate_any(obj, "reportingComponent", errors)
@@ -112,3 +128,8 @@ class Event(Resource):
                 errors.invalid(field, "", f"can have at most {_WORD_LENGTH} characters")
         if len((obj.get("message") or "").encode()) > _NOTE_LENGTH:
             errors.invalid("message", "", f"can have at most {_NOTE_LENGTH} characters")
+
+
+def renewed(obj: Object) -> Object:
+    """A core Event in the shape of events.k8s.io."""
+    return {**{_FROM_CORE.get(key, key): value for key, value in obj.items()}, "apiVersion": NEW_VERSION}

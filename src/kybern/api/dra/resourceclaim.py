@@ -26,6 +26,7 @@ class ResourceClaim(Resource):
     group, kind, plural = "resource.k8s.io", "ResourceClaim", "resourceclaims"
     versions = ("v1", "v1beta2", "v1beta1")
     deprecated = conversion.DEPRECATED
+    reshapes = frozenset({f"resource.k8s.io/{conversion.FLAT}"})
     has_status = True
     status_keeps = METADATA
     has_generation = False

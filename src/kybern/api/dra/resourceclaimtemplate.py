@@ -19,6 +19,7 @@ class ResourceClaimTemplate(Resource):
     group, kind, plural = "resource.k8s.io", "ResourceClaimTemplate", "resourceclaimtemplates"
     versions = ("v1", "v1beta2", "v1beta1")
     deprecated = conversion.DEPRECATED
+    reshapes = frozenset({f"resource.k8s.io/{conversion.FLAT}"})
     has_generation = False
 
     def default(self, obj: Object) -> None:

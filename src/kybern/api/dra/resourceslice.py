@@ -18,6 +18,7 @@ class ResourceSlice(Resource):
     group, kind, plural = "resource.k8s.io", "ResourceSlice", "resourceslices"
     versions = ("v1", "v1beta2", "v1beta1")
     deprecated = conversion.DEPRECATED
+    reshapes = frozenset({f"resource.k8s.io/{conversion.FLAT}"})
     namespaced = False
     columns = (
         Column("Node", "string", text("spec", "nodeName")),

@@ -8,21 +8,11 @@ Source: API reference, Event v1 events.k8s.io.
 from __future__ import annotations
 
 from kybern.api import validation
-from kybern.api.core.event import COLUMNS, INVOLVED
+from kybern.api.core.event import COLUMNS, INVOLVED, TO_CORE, renewed
 from kybern.api.core.event import Event as CoreEvent
 from kybern.api.field import Errors
 from kybern.api.types import Object
 
-_TO_CORE = {
-    "regarding": "involvedObject",
-    "note": "message",
-    "reportingController": "reportingComponent",
-    "deprecatedSource": "source",
-    "deprecatedFirstTimestamp": "firstTimestamp",
-    "deprecatedLastTimestamp": "lastTimestamp",
-    "deprecatedCount": "count",
-}
-_FROM_CORE = {core: new for new, core in _TO_CORE.items()}
 _GROUP = "events.k8s.io"
 _IMMUTABLE = (
     "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type", "eventTime",
@@ -63,13 +53,12 @@ class Event(CoreEvent):
         """`obj` may be in either shape; see its apiVersion. Gives events.k8s.io's."""
         if str(obj.get("apiVersion", "")).startswith(_GROUP):
             return {**obj, "apiVersion": f"{_GROUP}/{version}"}
-        renamed = {_FROM_CORE.get(key, key): value for key, value in obj.items()}
-        return {**renamed, "apiVersion": f"{_GROUP}/{version}"}
+        return renewed(obj)
 
     def to_storage(self, obj: Object) -> Object:
         if obj.get("apiVersion") == "v1":
             return dict(obj)
-        return {**{_TO_CORE.get(key, key): value for key, value in obj.items()}, "apiVersion": "v1"}
+        return {**{TO_CORE.get(key, key): value for key, value in obj.items()}, "apiVersion": "v1"}
 
     def api_version(self, version: str = "") -> str:
         return f"{_GROUP}/{version}" if version else "v1"
