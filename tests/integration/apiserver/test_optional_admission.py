@@ -208,6 +208,39 @@ async def test_bad_configurations_are_operators_errors(
             pass
 
 
+ODD: list[dict[str, Any]] = [
+    {},
+    {"containers": None},
+    {"containers": [{}], "initContainers": [{}], "volumes": [{}], "tolerations": [{}], "imagePullSecrets": [{}]},
+    {"containers": [{"name": "c", "image": "i"}], "volumes": [{}, {"projected": {}}, {"secret": {}}]},
+    {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"": "1", "a/b/c": "1"}, "limits": None}}]},
+    {
+        "containers": [{"name": "c", "image": "i", "env": [{}], "envFrom": [{}], "volumeMounts": [{}], "ports": [{}]}],
+        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}},
+        "securityContext": {"sysctls": [{}], "seLinuxOptions": {}, "seccompProfile": {}, "appArmorProfile": {}},
+    },
+]
+
+
+async def test_odd_pods_are_the_clients_errors(api: Api) -> None:
+    path = await namespace(api)
+    marks = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+    await api.ok("PATCH", path, {"metadata": {"labels": marks}}, kind=MERGE)
+    limits = [{"type": "Container", "default": {"cpu": "1"}}, {"type": "Pod", "max": {"cpu": "3", "memory": "1Gi"}}]
+    await api.ok("POST", f"{path}/limitranges", {"metadata": {"name": "l"}, "spec": {"limits": limits}})
+    workloads = path.replace("/api/v1", "/apis/apps/v1")
+    for spec in ODD:
+        for marked in ({}, {"kubernetes.io/config.mirror": "x"}):
+            made = {"metadata": {"name": "p", "annotations": marked}, "spec": spec}
+            assert (await api.ask("POST", f"{path}/pods", made))[0] in (400, 403, 422), made
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
+        replicas = {"metadata": {"name": "r"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
+        assert (await api.ask("POST", f"{workloads}/replicasets", replicas))[0] in (400, 422), spec
+    for text in ('[{"key": 5}]', "[1]", '{"a"', "null", '[{"tolerationSeconds": "x"}]', '[{"operator": [1]}]'):
+        path = await namespace(api, defaultTolerations=text)
+        assert await api.why(403, "POST", f"{path}/pods", pod())
+
+
 async def test_a_webhook_decides_about_images(tmp_path: Path) -> None:
     def decide(spec: Any) -> Any:
         images = [container["image"] for container in spec["containers"]]

@@ -87,7 +87,7 @@ def _fill_in(pod: Object, limit_range: Object) -> None:
             set_requests = _missing(container, "requests", requests)
             for names, word in ((set_requests, "request"), (set_limits, "limit")):
                 if names:
-                    notes.append(f"{', '.join(names)} {word} for {kind} {container['name']}")
+                    notes.append(f"{', '.join(names)} {word} for {kind} {container.get('name', '')}")
     if notes:
         annotations = dict(pod["metadata"].get("annotations") or {})
         annotations[ANNOTATION] = f"LimitRanger plugin set: {'; '.join(notes)}"

@@ -21,6 +21,7 @@ from kybern.process.daemon import OperatorError
 DEFAULTS = "scheduler.alpha.kubernetes.io/defaultTolerations"
 WHITELIST = "scheduler.alpha.kubernetes.io/tolerationsWhitelist"
 _MEMORY_PRESSURE = {"key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"}
+_TEXTS = ("key", "operator", "value", "effect")
 _VERSIONS = ("podtolerationrestriction.admission.k8s.io/v1alpha1",)
 
 Tolerations = Sequence[Object]
@@ -80,5 +81,8 @@ class PodTolerationRestriction(Plugin):
 
 def _are_tolerations(found: object) -> bool:
     return isinstance(found, list) and all(
-        isinstance(one, dict) and isinstance(one.get("tolerationSeconds") or 0, int) for one in found
+        isinstance(one, dict)
+        and isinstance(one.get("tolerationSeconds") or 0, int)
+        and all(isinstance(one.get(field) or "", str) for field in _TEXTS)
+        for one in found
     )

@@ -48,9 +48,7 @@ class PolicyParams(Plugin):
         if await self._may(a.user, "get", kind, "*", "*"):
             return ""
         what = f"kind={kind.get('kind')}, apiVersion={kind.get('apiVersion')}"
-        return (
-            f'user {_shown(a.user)} must have "get" permission on all objects of the referenced paramKind ({what})'
-        )
+        return f'user {_shown(a.user)} must have "get" permission on all objects of the referenced paramKind ({what})'
 
     async def _ref(self, a: Attributes, ref: Object) -> str:
         """Why objects can't be parameters; "" if they can."""

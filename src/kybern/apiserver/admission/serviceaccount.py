@@ -116,7 +116,7 @@ def _mount_token(spec: Object) -> None:
     volumes = spec.setdefault("volumes", [])
     name = _token_volume(volumes)
     if not name:
-        taken = {volume["name"] for volume in volumes}
+        taken = {volume.get("name") for volume in volumes}
         name = f"kube-api-access-{name_suffix()}"
         while name in taken:
             name = f"kube-api-access-{name_suffix()}"
@@ -129,7 +129,7 @@ def _mount_token(spec: Object) -> None:
 def _token_volume(volumes: list[Object]) -> str:
     """The pod's own volume of that kind, if it came with one."""
     for volume in volumes:
-        if volume["name"].startswith("kube-api-access-") and volume.get("projected"):
+        if (volume.get("name") or "").startswith("kube-api-access-") and volume.get("projected"):
             return str(volume["name"])
     return ""
 
