@@ -169,8 +169,4 @@ def _front_proxy(args: argparse.Namespace) -> FrontProxyOptions:
     }
     if args.requestheader_client_ca_file is None:
         return FrontProxyOptions()
-    if not given["username_headers"]:
-        raise OperatorError(
-            "--requestheader-client-ca-file needs --requestheader-username-headers; X-Remote-User is common"
-        )
     return FrontProxyOptions(args.requestheader_client_ca_file, args.requestheader_allowed_names, **given)

@@ -7,14 +7,15 @@ import base64
 import pytest
 
 from kybern.api.errors import NotFound
-from kybern.api.legacytokens import ACCOUNT_NAME, ACCOUNT_UID, LAST_USED, TRACKING, TYPE
+from kybern.api.legacytokens import ACCOUNT_NAME, ACCOUNT_UID, INVALID_SINCE, LAST_USED, TRACKING, TYPE
 from kybern.apiserver.authn.bearer import Bearer
 from kybern.apiserver.authn.legacytokens import LegacyTokens
 from kybern.apiserver.request import Request
 from kybern.apiserver.tokens import KeySet
+from kybern.controllers import serviceaccount_token_cleaner
 from kybern.controllers.options import Options
 from kybern.process.clock import clock
-from kybern.testing import certificates
+from kybern.testing import builders, certificates
 from kybern.testing.cluster import InProcessCluster
 
 KEY = certificates.key()
@@ -109,3 +110,21 @@ async def test_a_token_ends_with_its_account_and_leaves_its_list(cluster):
 async def test_since_when_uses_are_noted(cluster):
     found = await cluster.resource("v1", "configmaps").get(TRACKING, "kube-system")
     assert found["data"] == {"since": clock.stamp()[:10]}
+
+
+async def test_tokens_that_made_themselves_and_are_not_used_go(monkeypatch):
+    monkeypatch.setattr(serviceaccount_token_cleaner, "EVERY", 0.05)
+    options = Options(legacy_token_clean_up_period=0.0)
+    name = "legacy-serviceaccount-token-cleaner-controller"
+    async with InProcessCluster(nodes=0, scheduler=False, controllers=name, options=options) as cluster:
+        await cluster.create(account("default"))
+        for one in ("listed", "mounted", "made"):
+            await cluster.create(secret(one, "default"))
+        volumes = [{"name": "t", "secret": {"secretName": "mounted"}}]
+        await cluster.create(builders.pod("p", volumes=volumes))
+        listed = {"secrets": [{"name": "listed"}, {"name": "mounted"}]}
+        await cluster.resource("v1", "serviceaccounts").patch("default", listed, "default")
+        await gone(cluster, "secrets", "listed")
+        for one in ("mounted", "made"):
+            found = await cluster.resource("v1", "secrets").get(one, "default")
+            assert INVALID_SINCE not in (found["metadata"].get("labels") or {})
