@@ -19,6 +19,9 @@ V2_REF, V3_REF = "#/definitions/", "#/components/schemas/"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _GVK = "x-kubernetes-group-version-kind"
+_CUSTOM = "custom"
+"""Marks, inside here only, a definition made from a CRD's schema."""
+_EMBEDDED, _PRESERVE = "x-kubernetes-embedded-resource", "x-kubernetes-preserve-unknown-fields"
 
 _V2_UNKNOWN = frozenset(("oneOf", "anyOf", "not", "nullable", "allOf"))
 """What a CRD's schema may have and an OpenAPI 2 document may not."""
@@ -44,7 +47,7 @@ class Schemas:
             properties = {**_head(), **(schema.get("properties") or {})}
             properties["metadata"] = {"$ref": f"#/$defs/{OBJECT_META}"}
             properties |= _head()
-            self._raw[name] = {**schema, "type": "object", "properties": properties, _GVK: [gvk]}
+            self._raw[name] = {**schema, "type": "object", "properties": properties, _GVK: [gvk], _CUSTOM: True}
             items = {"type": "array", "items": {"$ref": f"#/$defs/{name}"}}
             self._raw[f"{name}List"] = {
                 "type": "object",
@@ -74,16 +77,59 @@ class Schemas:
 
     def v2(self, name: str) -> Object:
         """The definition as OpenAPI 2 has it."""
-        return _special(name, 2) or _convert(self._raw[name], 2)
+        return _special(name, 2) or _convert(self._plain(name, 2), 2)
 
     def v3(self, name: str) -> Object:
         """The definition as OpenAPI 3 has it."""
-        return _special(name, 3) or _convert(self._raw[name], 3)
+        return _special(name, 3) or _convert(self._plain(name, 3), 3)
+
+    def _plain(self, name: str, version: int) -> Object:
+        found = self._raw[name]
+        return _published(found, version) if _CUSTOM in found else found
 
 
 def custom_name(resource: Resource, version: str) -> str:
     """`com.example.stable.v1.CronTab`."""
     return ".".join([*reversed(resource.group.split(".")), version, resource.kind])
+
+
+def _published(schema: Object, version: int) -> Object:
+    """A CRD's schema as clients are to see it.
+
+    Embedded resources have their apiVersion, kind and metadata. kubectl takes OpenAPI 2 at its word, so what that can't
+    say is left out there: what a value that may be null, or may have any fields, looks like.
+    """
+    if version == 2 and _GVK in schema and schema.get(_PRESERVE):
+        return {"type": "object", _GVK: schema[_GVK]}
+    made = {key: value for key, value in schema.items() if key != _CUSTOM}
+    properties = schema.get("properties") or {}
+    if version == 2:
+        nullable = [name for name, part in properties.items() if part.get("nullable")]
+        _drop_required(made, nullable)
+        if schema.get("nullable") or schema.get(_PRESERVE):
+            made.pop("properties", None)
+            made.pop("items", None)
+        if schema.get("nullable"):
+            made.pop("type", None)
+            made.pop("additionalProperties", None)
+    if isinstance(made.get("properties"), dict):
+        made["properties"] = {name: _published(part, version) for name, part in made["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = _published(made[key], version)
+    if schema.get(_EMBEDDED) and not (version == 2 and schema.get(_PRESERVE)):
+        metadata = {"$ref": f"#/$defs/{OBJECT_META}"}
+        made["properties"] = {**(made.get("properties") or {}), **_head(), "metadata": metadata}
+        made["required"] = list(dict.fromkeys([*(schema.get("required") or ()), "kind", "apiVersion"]))
+    return made
+
+
+def _drop_required(schema: Object, names: Iterable[str]) -> None:
+    kept = [name for name in schema.get("required") or () if name not in names]
+    if kept:
+        schema["required"] = kept
+    else:
+        schema.pop("required", None)
 
 
 def _head() -> Object:

@@ -202,7 +202,18 @@ def test_one_of_says_how_many_fit() -> None:
         ("mac", "00:11:22:aa:BB:cc", "00:11"),
         ("uri", "https://x/y", "x y"),
         ("uuid4", "7c9e6679-7425-40de-944b-e07fc1f90ae7", "7c9e6679-7425-10de-944b-e07fc1f90ae7"),
+        ("uuid5", "7c9e6679-7425-50de-944b-e07fc1f90ae7", "7c9e6679-7425-50de-144b-e07fc1f90ae7"),
         ("byte", "YQ==", "Y"),
+        ("bsonobjectid", "507f1f77bcf86cd799439011", "507f1f77bcf86cd79943901"),
+        ("isbn", "978-0-306-40615-7", "978-0-306-40615-8"),
+        ("isbn10", "0-8044-2957-X", "0-8044-2957-1"),
+        ("isbn13", "9780306406157", "080442957X"),
+        ("creditcard", "4111 1111 1111 1111", "4111 1111 1111 1112"),
+        ("ssn", "123-45 6789", "123-456789x"),
+        ("hexcolor", "#FFaa00", "#ffff"),
+        ("rgbcolor", "rgb(0, 10 ,255)", "rgb(0,10,256)"),
+        ("k8s-short-name", "a-b", "a.b"),
+        ("k8s-long-name", "a.b", "a..b"),
     ],
 )
 def test_formats(name: str, good: str, bad: str) -> None:

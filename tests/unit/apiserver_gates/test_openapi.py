@@ -12,6 +12,7 @@ from kybern.api.types import Object
 from kybern.apiserver import openapi_proto
 from kybern.apiserver.discovery import Discovery
 from kybern.apiserver.openapi import OpenAPI
+from kybern.apiserver.openapi_schemas import Schemas
 from kybern.apiserver.request import Request, Response
 
 SPEC = {"type": "object", "properties": {"size": {"x-kubernetes-int-or-string": True, "anyOf": []}}}
@@ -103,6 +104,44 @@ async def test_custom_kinds_are_described() -> None:
     assert widget["properties"]["metadata"]["$ref"].endswith("meta.v1.ObjectMeta")
     v2 = document(await get(found, "/openapi/v2"))["definitions"]["com.example.v1.Widget"]
     assert v2["properties"]["spec"]["properties"]["size"] == {"x-kubernetes-int-or-string": True}
+
+
+def test_custom_schemas_say_in_each_version_what_it_can_say() -> None:
+    any_fields = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema: Object = {
+        "type": "object",
+        "properties": {
+            "template": {
+                "type": "object",
+                "x-kubernetes-embedded-resource": True,
+                "properties": {},
+                "required": ["spec"],
+            },
+            "any": {**any_fields, "x-kubernetes-embedded-resource": True},
+            "spec": {
+                "type": "object",
+                "required": ["a", "b"],
+                "properties": {
+                    "a": {"type": "array", "nullable": True, "items": {"type": "string"}},
+                    "b": {"type": "string"},
+                },
+            },
+        },
+    }
+    resource = CustomResource(WIDGETS)
+    made = Schemas({})
+    made.add_custom(resource, {"v1": schema, "v2": {**schema, **any_fields}})
+    v2, v3 = (found("com.example.v1.Widget")["properties"] for found in (made.v2, made.v3))
+    for found in (v2, v3):
+        assert set(found["template"]["properties"]) == {"apiVersion", "kind", "metadata"}
+        assert found["template"]["required"] == ["spec", "kind", "apiVersion"]
+    assert "properties" not in v2["any"]
+    assert "metadata" in v3["any"]["properties"]
+    assert v2["spec"]["required"] == ["b"]
+    assert v2["spec"]["properties"]["a"] == {}
+    assert v3["spec"] == schema["properties"]["spec"]
+    assert set(made.v2("com.example.v2.Widget")) == {"type", "x-kubernetes-group-version-kind"}
+    assert "spec" in made.v3("com.example.v2.Widget")["properties"]
 
 
 async def test_version_2_in_protobuf_says_the_same() -> None:
