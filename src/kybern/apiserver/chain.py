@@ -78,6 +78,7 @@ async def _answer(app: App, request: Request) -> Response:
         if app.audit is not None and isinstance(error, Unauthorized) and request.trail is None:
             app.audit.unauthenticated(request)
     except TooMany as error:
+        app.telemetry.terminated(request, 429)
         after = ("retry-after", str(error.after))
         response = Response(429, TOO_MANY, "text/plain; charset=utf-8", [after, ("x-content-type-options", "nosniff")])
     except StoreUnavailable as error:

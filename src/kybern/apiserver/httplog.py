@@ -21,13 +21,16 @@ def note(request: Request, response: Response, seconds: float) -> None:
     """Write of an answer."""
     uri = f"{request.path}?{request.query}" if request.query else request.path
     host, port = request.client
-    said = {
+    said: dict[str, str | int] = {
         "verb": request.info.verb.upper(),
         "URI": uri,
         "latency": f"{seconds * 1000:.3f}ms",
         "userAgent": request.headers.get("user-agent", ""),
-        "audit_ID": next((value for name, value in reversed(response.headers) if name == "audit-id"), ""),
+        "audit-ID": next((value for name, value in reversed(response.headers) if name == "audit-id"), ""),
         "srcIP": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        "resp": response.status,
     }
-    log.log(LEVEL, "HTTP", extra=logs.fields(**said))
+    flow = getattr(request.ticket, "flow", None)
+    if flow is not None:
+        said |= {"apf_pl": flow.level.name, "apf_fs": flow.schema.name, "apf_fd": flow.distinguisher}
+    said["resp"] = response.status
+    log.log(LEVEL, "HTTP", extra={logs.FIELDS: said})

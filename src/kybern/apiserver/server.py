@@ -415,6 +415,8 @@ class Connection(asyncio.Protocol):
     def _answer_late(self) -> None:
         """Say that it took too long, and close. What was begun goes on, but nobody hears of it."""
         response = deadline.too_late()
+        if self._request is not None:
+            self._app.telemetry.terminated(self._request, response.status)
         assert isinstance(response.body, bytes)
         head = wire.head(response.status, response.headers, len(response.body), close=True)
         self._transport.write(head + response.body)

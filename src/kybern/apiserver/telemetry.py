@@ -44,7 +44,7 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 class Sort:
     """The requests of one verb of one resource, in one scope."""
 
-    __slots__ = ("bodies", "codes", "labels", "running", "seconds", "sizes", "sli")
+    __slots__ = ("bodies", "codes", "labels", "running", "seconds", "sizes", "sli", "terminated")
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
@@ -54,6 +54,8 @@ class Sort:
         """By dryRun."""
         self.sli = Tally(SLI_SECONDS)
         self.sizes, self.bodies = Tally(SIZES), Tally(BODY_SIZES)
+        self.terminated: dict[int, int] = {}
+        """By code: how many the server gave up."""
         self.running = 0
         """Of long ones: how many there are now."""
 
@@ -91,12 +93,21 @@ class Telemetry(Collector):
 
         return followed(response, over)
 
+    def terminated(self, request: Request, code: int) -> None:
+        """Note a request that the server gave up, to protect itself."""
+        info = request.info
+        if self._exists(info):
+            sort = self._sort(request, info)
+            sort.terminated[code] = sort.terminated.get(code, 0) + 1
+
     def _known(self, info: RequestInfo, response: Response) -> bool:
         """Whether a request that came to no resource is one of those there are: a path, or refused before."""
+        return (not info.is_resource or response.status == 429) and self._exists(info)
+
+    def _exists(self, info: RequestInfo) -> bool:
         if not info.is_resource:
             return info.path in self._app.routes
-        scheme = self._app.registry.scheme
-        return response.status == 429 and scheme.resource(info.group, info.resource, info.version) is not None
+        return self._app.registry.scheme.resource(info.group, info.resource, info.version) is not None
 
     def _sort(self, request: Request, info: RequestInfo) -> Sort:
         verb = info.verb
@@ -175,6 +186,9 @@ def _requests(sorts: list[Sort]) -> Iterator[Family]:
     )  # fmt: skip
     sizes = HistogramMetricFamily("apiserver_response_sizes", "Bytes of answers to reads.", labels=_LABELS)
     long = GaugeMetricFamily("apiserver_longrunning_requests", "Requests that last, now.", labels=_LABELS)
+    ended = CounterMetricFamily(
+        "apiserver_request_terminations", "Requests given up to protect the server.", labels=[*_LABELS, "code"]
+    )
     bodies: dict[tuple[str, str, str], Tally] = {}
     for sort in sorts:
         first, *others = sort.labels
@@ -182,6 +196,8 @@ def _requests(sorts: list[Sort]) -> Iterator[Family]:
             total.add_metric([first, dry, *others, str(code)], number)
         for dry, tally in sort.seconds.items():
             took.add_metric([first, dry, *others], tally.buckets(), tally.total)
+        for code, number in sort.terminated.items():
+            ended.add_metric([*sort.labels, str(code)], number)
         sli.add_metric(sort.labels, sort.sli.buckets(), sort.sli.total)
         if first in ("GET", "LIST"):
             sizes.add_metric(sort.labels, sort.sizes.buckets(), sort.sizes.total)
@@ -195,7 +211,7 @@ def _requests(sorts: list[Sort]) -> Iterator[Family]:
     )
     for key, tally in bodies.items():
         sent.add_metric(key, tally.buckets(), tally.total)
-    yield from (total, took, sli, sizes, long, sent)
+    yield from (total, took, sli, sizes, long, sent, ended)
 
 
 def _running(app: App) -> Iterator[Family]:

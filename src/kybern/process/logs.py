@@ -25,7 +25,8 @@ from kybern.process.flags import boolean, duration
 TEXT, JSON = "text", "json"
 MOST = 3
 _LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
-_FIELDS = "kybern_fields"
+FIELDS = "kybern_fields"
+"""The key of a record's fields in `extra`."""
 
 
 def add_flags(add: Callable[..., Any]) -> None:
@@ -47,7 +48,7 @@ def level(v: int) -> int:
 
 def fields(**values: Any) -> dict[str, Any]:
     """Fields of a record, to be given as `extra`; `_` in a name stands for `-`."""
-    return {_FIELDS: {name.replace("_", "-"): value for name, value in values.items()}}
+    return {FIELDS: {name.replace("_", "-"): value for name, value in values.items()}}
 
 
 class Text(logging.Formatter):
@@ -55,7 +56,7 @@ class Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         letter = _LETTERS.get(record.levelno, "I" if record.levelno < logging.WARNING else "E")
-        said, extra = record.getMessage(), record.__dict__.get(_FIELDS)
+        said, extra = record.getMessage(), record.__dict__.get(FIELDS)
         if extra:
             said = " ".join([_quoted(said), *(f"{name}={_shown(value)}" for name, value in extra.items())])
         head = f"{letter}{_local(record.created)} {os.getpid():>7} {record.filename}:{record.lineno}] {said}"
@@ -74,7 +75,7 @@ class Json(logging.Formatter):
         }
         if record.levelno < logging.ERROR:
             made["v"] = _verbosity(record.levelno)
-        made |= record.__dict__.get(_FIELDS) or {}
+        made |= record.__dict__.get(FIELDS) or {}
         if record.exc_info:
             made["err"] = str(record.exc_info[1])
             made["stacktrace"] = self.formatException(record.exc_info)

@@ -191,6 +191,7 @@ async def test_requests_are_logged_from_verbosity_three_on(api: Api, caplog: pyt
     (record,) = [record for record in caplog.records if record.name == httplog.__name__]
     said = record.__dict__["kybern_fields"]
     assert (record.message, said["verb"], said["URI"], said["resp"]) == ("HTTP", "LIST", "/api/v1/nodes?limit=1", 200)
+    assert (said["apf_pl"], said["apf_fs"]) == ("exempt", "exempt")
     assert said["userAgent"] == "me/1" and len(said["audit-ID"]) == 36 and said["latency"].endswith("ms")
 
 

@@ -167,6 +167,10 @@ async def test_what_takes_too_long_is_answered_with_504(own: Any) -> None:
     own.app.authorizers[0].authorize = slowly
     code, said = await exchange(own, head("GET", MAPS))
     assert (code, said["reason"]) == (504, "Timeout")
+    wanted = 'resource="configmaps",scope="namespace",subresource="",verb="LIST",version="v1"} 1.0'
+    page = own.app.telemetry.page().decode()
+    lines = [line for line in page.splitlines() if line.startswith("apiserver_request_terminations_total")]
+    assert any('code="504"' in line and line.endswith(wanted) for line in lines)
     code, said = await exchange(own, head("GET", f"{MAPS}?timeout=20ms"))
     assert (code, said["reason"]) == (504, "Timeout")
     await until(lambda: own.app.running[False] == 0)

@@ -256,7 +256,7 @@ class _Refused:
     """Has no place, but its headers say why."""
 
     def __init__(self, flow: Flow) -> None:
-        self.headers = flow.headers
+        self.flow, self.headers = flow, flow.headers
 
     def leave(self) -> None: ...
 
