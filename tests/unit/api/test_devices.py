@@ -61,6 +61,8 @@ def test_one_device_is_what_is_asked_for_without_more() -> None:
           "the unknown type, not string"]),
         (changed(CLAIM, f"{REQUEST}.0.exactly.tolerations", [{"operator": "Exists", "value": "v"}]),
          [f'{REQUEST}[0].exactly.tolerations[0].value: Invalid value: "v": must be empty for operator `Exists`']),
+        (changed(CLAIM, f"{REQUEST}.0.exactly.tolerations", [{"operator": "Exists"}] * 17),
+         [f"{REQUEST}[0].exactly.tolerations: Too many: 17: must have at most 16 items"]),
         (claim(constraints=[{"requests": ["gpu", "any/big", "none"], "matchAttribute": "a.b/c"}]),
          [f'spec.devices.constraints[0].requests[2]: Invalid value: "none": {_REFERENCE}']),
         (claim(constraints=[{"matchAttribute": "model"}]),

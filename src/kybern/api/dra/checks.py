@@ -15,7 +15,7 @@ from kybern.api.core.podspec_checks import follows
 from kybern.api.field import Errors
 from kybern.api.types import Object
 
-POOL_LENGTH, ID_LENGTH, MAX_CONFIGS = 253, 32, 32
+POOL_LENGTH, ID_LENGTH, MAX_CONFIGS, MAX_TOLERATIONS = 253, 32, 32, 16
 PARAMETERS_SIZE = 10 * 1024
 _MAX_CONDITIONS = 4
 EFFECTS = ("NoExecute", "NoSchedule", "None")

@@ -124,4 +124,4 @@ def _check_devices(wanted: Object, path: str, errors: Errors) -> None:
         errors.invalid(f"{path}.count", count, "must be greater than zero")
     elif mode not in _MODES:
         errors.unsupported(f"{path}.allocationMode", mode, _MODES)
-    checks.each(wanted.get("tolerations"), -1, checks.toleration, f"{path}.tolerations", errors)
+    checks.each(wanted.get("tolerations"), checks.MAX_TOLERATIONS, checks.toleration, f"{path}.tolerations", errors)

@@ -68,7 +68,8 @@ def _check_allocation(allocation: Object, known: frozenset[str], path: str, erro
         check_reference(found.get("request") or "", known, f"{where}.request", errors)
         _check_identity(found, where, errors)
         checks.binding(found, where, errors)
-        checks.each(found.get("tolerations"), -1, checks.toleration, f"{where}.tolerations", errors)
+        tolerations = found.get("tolerations")
+        checks.each(tolerations, checks.MAX_TOLERATIONS, checks.toleration, f"{where}.tolerations", errors)
 
     def config(found: Object, where: str, errors: Errors) -> None:
         validation.one_of(found.get("source"), _SOURCES, f"{where}.source", errors)

@@ -17,8 +17,7 @@ class Workload(Resource):
     versions = ("v1alpha2",)
 
     def default(self, obj: Object) -> None:
-        for template in obj.setdefault("spec", {}).get("podGroupTemplates") or ():
-            template.setdefault("disruptionMode", "Pod")
+        obj.setdefault("spec", {})
 
     def validate(self, obj: Object, errors: Errors) -> None:
         spec = obj["spec"]
