@@ -22,6 +22,10 @@ SLICE: Object = {
         "devices": [{"name": "one", "attributes": {"model": {"string": "x"}}, "capacity": {"mem": {"value": "8Gi"}}}],
     }
 }  # fmt: skip
+COSTLY = (
+    "device.attributes.all(a, device.attributes.all(b, device.attributes.all(c, device.attributes.all(d, "
+    "device.attributes[a][b] == device.attributes[c][d]))))"
+)
 REQUEST, DEVICE = "spec.devices.requests", "spec.devices"
 _REFERENCE = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
 
@@ -59,6 +63,8 @@ def test_one_device_is_what_is_asked_for_without_more() -> None:
         (changed(CLAIM, f"{REQUEST}.0.exactly.selectors", [{"cel": {"expression": "device.driver"}}]),
          [f'{REQUEST}[0].exactly.selectors[0].cel.expression: Invalid value: "device.driver": must evaluate to bool or '
           "the unknown type, not string"]),
+        (changed(CLAIM, f"{REQUEST}.0.exactly.selectors", [{"cel": {"expression": COSTLY}}]),
+         [f"{REQUEST}[0].exactly.selectors[0].cel.expression: Forbidden: too complex, exceeds cost limit"]),
         (changed(CLAIM, f"{REQUEST}.0.exactly.tolerations", [{"operator": "Exists", "value": "v"}]),
          [f'{REQUEST}[0].exactly.tolerations[0].value: Invalid value: "v": must be empty for operator `Exists`']),
         (changed(CLAIM, f"{REQUEST}.0.exactly.tolerations", [{"operator": "Exists"}] * 17),

@@ -6,7 +6,7 @@ Source: Kubernetes documentation, "Resource use by CEL"; cel-go, checker/cost; K
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -119,15 +119,20 @@ def _at(schema: Object | None, step: str) -> Object | None:
 
 def estimate(tree: Tree, schema: Object, *, root: bool = False) -> int:
     """The most that an expression costs, whose self is of a schema; `root`: that of a whole resource."""
-    coster = _Coster(tree, {**schema, EMBEDDED: True} if root else schema)
-    return coster.cost(tree.root)
+    whole = {**schema, EMBEDDED: True} if root else schema
+    return estimate_with(tree, {"self": whole, "oldSelf": whole})
+
+
+def estimate_with(tree: Tree, schemas: Mapping[str, Object]) -> int:
+    """The most that an expression costs, whose variables are of these schemas."""
+    return _Coster(tree, schemas).cost(tree.root)
 
 
 class _Coster:
-    """Walks an expression. `paths` say where in self a node's value is, `sizes` how large it is."""
+    """Walks an expression. `paths` say where in a variable a node's value is, `sizes` how large it is."""
 
-    def __init__(self, tree: Tree, schema: Object) -> None:
-        self._types, self._schema = tree.types, schema
+    def __init__(self, tree: Tree, schemas: Mapping[str, Object]) -> None:
+        self._types, self._schemas = tree.types, schemas
         self._locals: dict[str, list[tuple[tuple[str, ...], Size | None]]] = {}
         self._paths: dict[int, tuple[str, ...]] = {}
         self._sizes: dict[int, Size] = {}
@@ -167,9 +172,9 @@ class _Coster:
         return scopes[-1][1] or _UNKNOWN if scopes else _UNKNOWN
 
     def _sized(self, path: tuple[str, ...]) -> Size | None:
-        if not path or path[0] not in ("self", "oldSelf"):
+        if not path or path[0] not in self._schemas:
             return None
-        schema: Object | None = self._schema
+        schema: Object | None = self._schemas[path[0]]
         for step in path[1:]:
             schema = _at(schema, step)
         return None if schema is None else Size(0, max_elements(schema))

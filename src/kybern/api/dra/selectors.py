@@ -13,7 +13,23 @@ _DEVICE = {
     "device.allowMultipleAllocations": "bool",
 }
 """What an expression knows of a device: attributes and capacities by domain and name."""
-_MAX_SELECTORS, _MAX_LENGTH = 32, 10 * 1024
+_MAX_SELECTORS, _MAX_LENGTH, _MAX_COST = 32, 10 * 1024, 1_000_000
+
+
+def _mapped(inner: Object) -> Object:
+    return {"type": "object", "maxProperties": 32, "additionalProperties": inner}
+
+
+def _string(most: int) -> Object:
+    """Of so many bytes, for the estimate of costs."""
+    return {"type": "string", "format": "byte", "maxLength": most}
+
+
+_SIZES = {
+    "device.driver": _string(63),
+    "device.attributes": _mapped(_mapped(_string(64))),
+    "device.capacity": _mapped(_mapped({})),
+}
 
 
 def check_selectors(selectors: list[Object] | None, path: str, errors: Errors, *, stored: bool = False) -> None:
@@ -34,12 +50,15 @@ def _check_expression(expression: str, path: str, errors: Errors) -> None:
         errors.too_long(path, _MAX_LENGTH)
         return
     # CEL is not loaded by servers where no device is selected.
+    from kybern.api.cel.cost import estimate_with
     from kybern.api.cel.program import ExpressionError, compiled
 
     try:
-        result = compiled(expression, _DEVICE, extensions=("bindings",)).result
+        program = compiled(expression, _DEVICE, extensions=("bindings",))
     except ExpressionError as error:
         errors.invalid(path, expression, str(error))
         return
-    if result not in ("bool", "dyn"):
-        errors.invalid(path, expression, f"must evaluate to bool or the unknown type, not {result}")
+    if program.result not in ("bool", "dyn"):
+        errors.invalid(path, expression, f"must evaluate to bool or the unknown type, not {program.result}")
+    elif estimate_with(program.tree, _SIZES) > _MAX_COST:
+        errors.forbidden(path, "too complex, exceeds cost limit")
