@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kybern.api import tables
-from kybern.api.apiextensions import jsonpath, rules, structural, values
+from kybern.api.apiextensions import jsonpath, rules, schema_rules, structural, values
 from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.errors import BadRequest
 from kybern.api.field import Errors
@@ -466,3 +466,10 @@ def test_paths(path: str, found: list[Any]) -> None:
 def test_what_is_no_path(path: str) -> None:
     with pytest.raises(jsonpath.PathError):
         jsonpath.JSONPath(path)
+
+
+def test_a_schema_whose_items_are_no_schema_is_refused_and_no_more() -> None:
+    errors = Errors()
+    schema = {"type": "object", "items": "a", "allOf": [{"items": {"not": {"type": "string"}}}]}
+    schema_rules.check(schema, "spec.validation.openAPIV3Schema", errors)
+    assert errors

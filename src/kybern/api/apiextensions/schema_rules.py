@@ -242,9 +242,9 @@ def _check_junctor(schema: Object, outer: Object, path: str, errors: Errors) -> 
         elif not isinstance(outer.get("additionalProperties"), dict):
             inner = path.split(".openAPIV3Schema", 1)[0] + ".openAPIV3Schema"
             errors.required(f"{inner}.properties[{name}]", f"because it is defined in {path}.properties[{name}]")
-    items = schema.get("items")
+    items, theirs = schema.get("items"), outer.get("items")
     if isinstance(items, dict):
-        _check_junctor(items, outer.get("items") or {}, f"{path}.items", errors)
+        _check_junctor(items, theirs if isinstance(theirs, dict) else {}, f"{path}.items", errors)
     for junctor in _JUNCTORS:
         for index, child in enumerate(schema.get(junctor) or []):
             _check_junctor(child, outer, f"{path}.{junctor}[{index}]", errors)
