@@ -177,6 +177,8 @@ class Pool:
         self._tls = tls
         self._path = parts.path.rstrip("/")
         self._netloc = parts.netloc.rpartition("@")[2]
+        self.dialled: tuple[str, int] = (self._host, self._port)
+        """Where the latest connection was made to, or tried."""
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
 
@@ -230,7 +232,9 @@ class Pool:
         if self._secure:
             self._tls = context = self._tls or ssl.create_default_context()
         async with asyncio.timeout(CONNECT_SECONDS):
-            host, port = await self._dial() if self._dial is not None else (self._host, self._port)
+            if self._dial is not None:
+                self.dialled = await self._dial()
+            host, port = self.dialled
             name = self._server_name if context is not None else None
             _, connection = await loop.create_connection(Connection, host, port, ssl=context, server_hostname=name)
         return connection

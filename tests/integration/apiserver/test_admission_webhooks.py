@@ -325,6 +325,25 @@ async def test_an_eviction_is_one_and_no_deletion(api: Api) -> None:
     assert [(asked["operation"], asked["kind"]["kind"]) for asked in hook.asked] == [("CREATE", "Eviction")]
 
 
+async def test_what_a_webhook_adds_to_a_custom_object_is_pruned_and_defaulted(api: Api) -> None:
+    text = {"type": "string"}
+    data = {"type": "object", "properties": {"a": text, "b": {**text, "default": "c"}}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"data": data}}}
+    versions = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
+    names = {"plural": "prunes", "kind": "Prune"}
+    spec = {"group": "prune.example.com", "scope": "Namespaced", "names": names, "versions": versions}
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await api.ok("POST", crds, {"metadata": {"name": "prunes.prune.example.com"}, "spec": spec})
+    while not api.app.registry.scheme.resource("prune.example.com", "prunes"):
+        await asyncio.sleep(0.01)
+    rule = {"apiGroups": ["prune.example.com"], "resources": ["*"]}
+    added = {"op": "add", "path": "/data", "value": {"a": "x", "unknown": "y"}}
+    async with hooked(api, lambda _: patch(added), rule=rule):
+        path = f"/apis/prune.example.com/v1/namespaces/{await api.ns()}/prunes"
+        made = await api.ok("POST", path, {"metadata": {"name": "p"}})
+    assert made["data"] == {"a": "x", "b": "c"}
+
+
 async def test_a_webhook_with_side_effects_is_not_asked_of_dry_runs(api: Api) -> None:
     path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
     async with hooked(api, nothing, "validating") as hook:

@@ -254,3 +254,18 @@ async def test_admission_webhooks_see_the_version_they_want(api: Api) -> None:
     asked = hook.asked[0]
     assert asked["object"]["spec"] == {"host": "x", "port": "1"} and asked["kind"]["version"] == "v2"
     assert asked["requestKind"]["version"] == "v1" and made["spec"] == {"hostPort": "x:99"}
+
+
+async def test_a_list_of_objects_stored_in_several_versions_is_of_one(api: Api) -> None:
+    group = "mixed.example.com"
+    async with converting(api, group) as (_, path):
+        v1, v2 = f"/apis/{group}/v1{path}", f"/apis/{group}/v2{path}"
+        await api.ok("POST", v1, {"metadata": {"name": "old"}, "spec": {"hostPort": "x:1"}})
+        swapped = {"spec": {"versions": [{**V1, "storage": False}, {**V2, "storage": True}]}}
+        await api.ok("PATCH", f"{CRDS}/hosts.{group}", swapped, kind=MERGE)
+        await api.ok("POST", v2, {"metadata": {"name": "young"}, "spec": {"host": "y", "port": "2"}})
+        kept = await raw(api, group)
+        assert {name: obj["apiVersion"] for name, obj in kept.items()} == {"old": f"{group}/v1", "young": f"{group}/v2"}
+        assert [one["spec"] for one in (await api.ok("GET", v1))["items"]] == [{"hostPort": "x:1"}, {"hostPort": "y:2"}]
+        hosts = [{"host": "x", "port": "1"}, {"host": "y", "port": "2"}]
+        assert [one["spec"] for one in (await api.ok("GET", v2))["items"]] == hosts

@@ -90,8 +90,8 @@ async def test_a_webhook_that_cannot_be_reached_is_explained() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    text = await failure(config(port))
-    assert text == f'Post "https://127.0.0.1:{port}/check?timeout=5s": dial tcp: connect: connection refused'
+    text, dial = await failure(config(port)), f"dial tcp 127.0.0.1:{port}"
+    assert text == f'Post "https://127.0.0.1:{port}/check?timeout=5s": {dial}: connect: connection refused'
 
 
 async def test_a_slow_webhook_is_left_at_its_timeout() -> None:

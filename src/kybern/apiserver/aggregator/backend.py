@@ -9,7 +9,7 @@ import base64
 import ssl
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from kybern.api.errors import APIError
 from kybern.api.types import Object
@@ -145,6 +145,7 @@ def _plain(status: int, text: bytes) -> Response:
 
 def failed(url: str, error: BaseException) -> str:
     """What is said of a request that had no answer."""
-    return f'Get "{url}": {explained(error)}'
+    parts = urlsplit(url)
+    return f'Get "{url}": {explained(error, (parts.hostname or "", parts.port or 443))}'
 
 

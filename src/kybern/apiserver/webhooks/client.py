@@ -79,7 +79,7 @@ class Hook:
                     if len(content) > MAX_ANSWER:
                         raise CallFailed("the answer is too large", 500)
         except (OSError, TimeoutError, APIError) as error:
-            raise CallFailed(f'Post "{self._base}{target}": {explained(error)}') from error
+            raise CallFailed(f'Post "{self._base}{target}": {explained(error, self._pool.dialled)}') from error
         return _document(answer.status, content)
 
     def close(self) -> None:
@@ -186,8 +186,9 @@ def _refusal(status: int, text: str) -> str:
     return f"the server responded with the status code {status} but did not return more information"
 
 
-def explained(error: BaseException) -> str:
-    """Why there is no answer, in upstream's words."""
+def explained(error: BaseException, address: tuple[str, int | str] = ("", "")) -> str:
+    """Why there is no answer from an address, in upstream's words."""
+    host, port = address
     if isinstance(error, APIError):
         return error.message
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -199,11 +200,14 @@ def explained(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "context deadline exceeded"
     if isinstance(error, socket.gaierror):
-        return "dial tcp: lookup: no such host"
+        return f"dial tcp: lookup {host}: no such host"
     if isinstance(error, Incomplete):
         return "EOF" if error.nothing else "unexpected EOF"
-    if isinstance(error, OSError) and error.errno:
-        return f"dial tcp: connect: {os.strerror(error.errno).lower()}"
+    if isinstance(error, OSError):
+        # Where a name has several addresses that all fail alike, asyncio puts the errors into one without a number.
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
+        why = "connection refused" if "Errno 111" in why else why
+        return f"dial tcp {f'[{host}]' if ':' in host else host}:{port}: connect: {why}" if host else why
     return str(error)
 
 
