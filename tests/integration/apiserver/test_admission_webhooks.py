@@ -102,6 +102,7 @@ async def test_a_webhook_is_told_of_creations_updates_and_deletions(api: Api) ->
         await api.ok("DELETE", f"{path}/a")
         await api.ok("DELETE", path)
     created, updated, deleted = hook.asked
+    assert (created["name"], deleted["name"]) == ("a", "a")
     assert created["operation"] == "CREATE" and created["object"]["data"] == {"k": "v"} and created["oldObject"] is None
     assert created["kind"] == {"group": "", "version": "v1", "kind": "ConfigMap"} == created["requestKind"]
     assert created["resource"] == {"group": "", "version": "v1", "resource": "configmaps"}

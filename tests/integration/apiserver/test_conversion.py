@@ -129,7 +129,10 @@ async def test_each_version_shows_and_stores_what_the_webhook_makes(api: Api) ->
             await api.ok("GET", v2)
         assert converter.calls == calls, "reads convert anew"
     page = api.app.telemetry.page().decode()
-    assert f'_conversion_duration_seconds_count{{crd_name="hosts.{group}",from_version="{group}/v1"' in page
+    base = "apiserver_crd_conversion_webhook_duration_seconds_count"
+    count = "apiserver_conversion_webhook_request_total"
+    assert f'{base}{{crd_name="hosts.{group}",from_version="{group}/v1",succeeded="true"' in page
+    assert f'{count}{{failure_type="",result="success"}}' in page
 
 
 async def test_a_slow_webhook_hides_no_write_and_changes_no_order(api: Api) -> None:

@@ -80,6 +80,10 @@ class WebhookMetrics:
             f"{base}_fail_open_count", "Requests let through though a webhook failed.", ("name", "type"),
             registry=registry,
         )  # fmt: skip
+        self._unevaluated = Counter(
+            "apiserver_admission_match_condition_evaluation_errors", "Match conditions that could not be evaluated.",
+            ("name", "kind", "type", "operation"), registry=registry,
+        )  # fmt: skip
         self._excluded = Counter(
             "apiserver_admission_match_condition_exclusions", "Requests that match conditions keep from a webhook.",
             ("name", "kind", "type", "operation"), registry=registry,
@@ -97,6 +101,10 @@ class WebhookMetrics:
     def failed_open(self, name: str, step: str) -> None:
         """A webhook failed, and its failure policy let the request through."""
         self._opened.labels(name, step).inc()
+
+    def unevaluated(self, name: str, step: str, operation: str) -> None:
+        """A webhook's match conditions could not be evaluated."""
+        self._unevaluated.labels(name, "webhook", step, operation).inc()
 
     def excluded(self, name: str, step: str, operation: str) -> None:
         """A webhook was not called because of its match conditions."""

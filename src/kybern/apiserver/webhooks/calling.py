@@ -99,6 +99,7 @@ class WebhookPlugin(Plugin):
                 self.metrics.excluded(webhook.name, self.step, a.operation)
                 return False
         except ExpressionError as error:
+            self.metrics.unevaluated(webhook.name, self.step, a.operation)
             if webhook.ignores_failure:
                 return False
             raise a.forbidden(str(error)) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from kybern.api import meta
 from kybern.api.errors import Unclassified
@@ -26,17 +26,36 @@ BUCKETS = [0.001 * 2**power for power in range(15)]
 
 
 class Unconvertible(Unclassified, StoreError):
-    """Objects can't be had in the version asked for; the message is upstream's."""
+    """Objects can't be had in the version asked for; the message is upstream's, `failure` what metrics call it."""
+
+    def __init__(self, message: str, failure: str) -> None:
+        super().__init__(message)
+        self.failure = f"conversion_webhook_{failure}_failure"
 
 
 class ConversionMetrics:
-    """How long conversions take, under upstream's name."""
+    """How long conversions take and how they end, under upstream's names."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.seconds = Histogram(
-            "apiserver_crd_webhook_conversion_duration_seconds", "Time of a conversion webhook.",
+        self._seconds = Histogram(
+            "apiserver_crd_conversion_webhook_duration_seconds", "Time of a kind's conversion webhook.",
             ("crd_name", "from_version", "to_version", "succeeded"), registry=registry, buckets=BUCKETS,
         )  # fmt: skip
+        ends = ("result", "failure_type")
+        self._all = Histogram(
+            "apiserver_conversion_webhook_duration_seconds", "Time of conversion webhooks.", ends, registry=registry,
+            buckets=BUCKETS,
+        )  # fmt: skip
+        self._requests = Counter(
+            "apiserver_conversion_webhook_request", "Calls of conversion webhooks.", ends, registry=registry
+        )
+
+    def called(self, name: str, versions: tuple[str, str], failure: str, seconds: float) -> None:
+        """A webhook was asked to convert from one version to another. `failure` is what went wrong, if anything."""
+        self._seconds.labels(name, *versions, "false" if failure else "true").observe(seconds)
+        result = ("failure" if failure else "success", failure)
+        self._all.labels(*result).observe(seconds)
+        self._requests.labels(*result).inc()
 
 
 class WebhookConversion:
@@ -54,41 +73,47 @@ class WebhookConversion:
         return [obj if obj["apiVersion"] == desired else next(made) for obj in objects]
 
     async def _timed(self, wanted: list[Object], desired: str) -> list[Object]:
-        began, succeeded = monotonic(), "false"
+        began, failure = monotonic(), ""
         try:
-            made = await self._converted(wanted, desired)
-            succeeded = "true"
-            return made
+            return await self._converted(wanted, desired)
+        except Unconvertible as error:
+            failure = error.failure
+            raise
         finally:
-            labels = (self._name, wanted[0]["apiVersion"], desired, succeeded)
-            self._metrics.seconds.labels(*labels).observe(monotonic() - began)
+            versions = (wanted[0]["apiVersion"], desired)
+            self._metrics.called(self._name, versions, failure, monotonic() - began)
 
     async def _converted(self, wanted: list[Object], desired: str) -> list[Object]:
         first = wanted[0]
         said = f"conversion webhook for {first['apiVersion']}, Kind={first['kind']}"
         known = [one for one in self._webhook["conversionReviewVersions"] if one in VERSIONS]
         if not known:
-            raise Unconvertible("no supported conversion review versions")
+            raise Unconvertible("no supported conversion review versions", "call")
         uid = new_uid()
         request = {"uid": uid, "desiredAPIVersion": desired, "objects": wanted}
         review = {"kind": KIND, "apiVersion": f"{GROUP}/{known[0]}", "request": request}
         try:
             hook = self._hooks.hook(self._webhook["clientConfig"])
             answer = await hook.post(review, timeout=SECONDS)
+        except CallFailed as error:
+            raise Unconvertible(f"{said} failed: {error}", "call") from error
+        try:
             found = _objects(known[0], uid, answer)
-        except (CallFailed, ValueError) as error:
-            raise Unconvertible(f"{said} failed: {error}") from error
+        except ValueError as error:
+            raise Unconvertible(f"{said} failed: {error}", "malformed_response") from error
         if len(found) != len(wanted):
-            raise Unconvertible(f"{said} returned {len(found)} objects, expected {len(wanted)}")
+            why = f"{said} returned {len(found)} objects, expected {len(wanted)}"
+            raise Unconvertible(why, "partial_response")
         made = []
         for index, (before, after) in enumerate(zip(wanted, found, strict=True)):
             try:
                 made.append(_checked(before, after, desired))
             except _Metadata as error:
-                raise Unconvertible(f"{said} returned invalid metadata in object at index {index}: {error}") from error
+                why = f"{said} returned invalid metadata in object at index {index}: {error}"
+                raise Unconvertible(why, "invalid_converted_object") from error
             except ValueError as error:
                 why = f"{said} returned invalid converted object at index {index}: {error}"
-                raise Unconvertible(why) from error
+                raise Unconvertible(why, "invalid_converted_object") from error
         return made
 
 

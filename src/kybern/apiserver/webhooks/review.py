@@ -69,7 +69,8 @@ def request(a: Attributes, uid: str, kind: Named, resource: Named, obj: Object |
     said |= {"requestKind": asked_kind.as_object("kind"), "requestResource": asked_resource.as_object("resource")}
     if a.subresource:
         said["requestSubResource"] = a.subresource
-    if a.name and not a.prefix:
+    collection = a.request is not None and a.request.info.verb == "deletecollection"
+    if a.name and not a.prefix and not collection:
         said["name"] = a.name
     if namespace := namespace_of(a):
         said["namespace"] = namespace
