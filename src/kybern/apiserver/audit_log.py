@@ -79,9 +79,8 @@ class AuditLog:
 
     def _rotate(self) -> None:
         assert self._file is not None
-        stamp = datetime.fromtimestamp(clock.time(), UTC).strftime(_STAMP)[:-3]
         self._file.close()
-        aside = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
+        aside = self._unused()
         os.replace(self._path, aside)
         self._file = self._opened()
         self._size = 0
@@ -91,6 +90,16 @@ class AuditLog:
             thread = threading.Thread(target=_pack, args=(aside,), name="audit-log", daemon=True)
             thread.start()
             self._compressing.append(thread)
+
+    def _unused(self) -> Path:
+        """The path of now, or of the first millisecond after that has no backup yet."""
+        now = clock.time()
+        while True:
+            stamp = datetime.fromtimestamp(now, UTC).strftime(_STAMP)[:-3]
+            aside = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
+            if not aside.exists() and not aside.with_name(aside.name + PACKED).exists():
+                return aside
+            now += 0.001
 
     def _prune(self) -> None:
         """Remove the backups that are too many or too old."""

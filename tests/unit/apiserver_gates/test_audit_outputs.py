@@ -15,7 +15,7 @@ import yaml
 from aiohttp import web
 
 from kybern.api.errors import InternalError
-from kybern.apiserver import audit_webhook, flags_audit
+from kybern.apiserver import audit_log, audit_webhook, flags_audit
 from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
 from kybern.apiserver.audit_outputs import Batches, Buffer, Event, LogOutput, batched_log
@@ -201,7 +201,8 @@ async def test_strict_refuses_what_can_not_be_written_down(receiver: Received, c
     await audit.close()
 
 
-def test_what_is_set_aside_is_compressed(tmp_path: Path) -> None:
+def test_what_is_set_aside_is_compressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_log.clock, "time", lambda: 1e9)  # all in one millisecond
     log = AuditLog(str(tmp_path / "audit.log"), megabytes=1, compress=True)
     for _ in range(3):
         log.append([b"x" * 700_000 + b"\n"])

@@ -139,7 +139,7 @@ async def test_it_says_what_it_has_once(kernel: Kernel) -> None:
     nodes = Nodes()
     nodes.see(node("a", 1))
     async with running(nodes, "vxlan") as agent:
-        await until(lambda: agent.wrong() is None)
+        await until(lambda: agent.wrong() is None and len(kernel.plans) > 1)
         nodes.see(node("b", 2))
         await until(lambda: len(kernel.plans) > 2)
     annotation, condition = nodes.patches
