@@ -121,7 +121,7 @@ def on_update(
     the client sent count, but for a subresource. `differences`: where the object has several shapes."""
     metadata, before = new["metadata"], old["metadata"].get("managedFields")
     given = None if subresource else metadata.get("managedFields")
-    if given and given != [{}] and not all(map(_is_entry, given)):
+    if given and given not in (before, [{}]) and not all(map(_is_entry, given)):
         given = None
     if given == [{}]:
         # The documented way to have them forgotten; an empty list may come from who doesn't know the field.
