@@ -79,7 +79,7 @@ class Server:
         return (await self.app.handle(Request("GET", path, headers=headers))).status
 
     async def until(self, check: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await check():
                 await asyncio.sleep(0.01)
 
@@ -89,7 +89,7 @@ async def serving(options: AuthnOptions) -> AsyncIterator[Server]:
     server = Server(options)
     server.authentication.start()
     try:
-        await asyncio.wait_for(server.authentication._others.issuers.ready(), 5)
+        await asyncio.wait_for(server.authentication._others.issuers.ready(), 30)
         yield server
     finally:
         await server.authentication.stop()

@@ -56,7 +56,7 @@ async def test_new_connections_go_by_the_files_as_they_are(tmp_path: Path, monke
         assert await status(port, old.client_context(old.issue("bob"))) == 403
         assert await status(port, old.client_context()) == 401
         write(new)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     assert await status(port, new.client_context(new.issue("bob"))) == 403
