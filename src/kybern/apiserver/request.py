@@ -68,6 +68,10 @@ class Ticket(Protocol):
 
     def leave(self) -> None: ...
 
+    def abandon(self) -> None:
+        """Whoever asked is gone: don't wait any longer for its turn."""
+        ...
+
 
 class Request:
     """One request. `path` is decoded; header names are lower-case; `body` is complete."""

@@ -136,6 +136,8 @@ class Connection(asyncio.Protocol):
             stream.closed()
         if self._sending_body and self._task is not None:
             self._task.cancel()
+        if self._request is not None and self._request.ticket is not None:
+            self._request.ticket.abandon()
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(ConnectionResetError("client is gone"))
         if self._incoming is not None:

@@ -178,6 +178,20 @@ async def test_what_takes_too_long_is_answered_with_504(own: Any) -> None:
     assert why == 'invalid timeout specified in the request URL - time: invalid duration "soon"'
 
 
+async def test_who_is_gone_does_not_wait_for_its_turn(own: Any) -> None:
+    own.app.request_timeout = 0.0
+    level = own.app.flows.levels["global-default"]
+    level.resize(0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", own.port)
+    writer.write(head("GET", MAPS).replace(ADMIN.encode(), b"someone"))
+    await until(lambda: level.waiting == 1)
+    writer.close()
+    await until(lambda: level.waiting == 0)
+    rejected = sum(count.rejected.get("cancelled", 0) for count in level.counts.values())
+    assert rejected == 1 and level.idle
+    assert reader is not None
+
+
 async def test_a_compressed_body_may_be_no_larger_unpacked(own: Any) -> None:
     def packed(body: bytes) -> bytes:
         sizes = {"Content_Type": "application/json", "Content_Encoding": "gzip", "Content_Length": str(len(body))}

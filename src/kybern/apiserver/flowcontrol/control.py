@@ -128,7 +128,7 @@ class FlowControl:
 
     async def _wait(self, ticket: Ticket) -> bool:
         assert ticket.future is not None
-        level = ticket.flow.level
+        level, ticket.request.ticket = ticket.flow.level, ticket
         timer = asyncio.get_running_loop().call_later(self.wait_limit, level.give_up, ticket, TOO_LATE)
         try:
             return await ticket.future
@@ -259,6 +259,8 @@ class _Refused:
         self.flow, self.headers = flow, flow.headers
 
     def leave(self) -> None: ...
+
+    def abandon(self) -> None: ...
 
 
 def _conditions(obj: Object) -> list[Object]:

@@ -54,5 +54,7 @@ class _Place:
 
     def leave(self) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 _PLACE = _Place()

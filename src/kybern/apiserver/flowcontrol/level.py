@@ -81,6 +81,10 @@ class Ticket:
         """The request is answered."""
         self.flow.level.leave(self)
 
+    def abandon(self) -> None:
+        """Whoever asked is gone."""
+        self.flow.level.give_up(self, CANCELLED)
+
 
 class Level:
     """See the module. `shares`, `nominal`, `lower`, `upper` and `limit` are set by limits.py."""
