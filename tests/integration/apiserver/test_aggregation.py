@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from kybern.apiserver.server import Server
-from tests.integration.apiserver.inprocess import MERGE, Api
+from tests.integration.apiserver.inprocess import MERGE, Api, serving
 from tests.integration.apiserver.outside import authority, listening, stand_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,6 +38,8 @@ class Extension:
     def __init__(self, group: str) -> None:
         self.group, self.well, self.namespace = group, True, ""
         self.seen: list[web.Request] = []
+        self.ended = 0
+        """How many watches are over."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         root = f"/apis/{self.group}/v1"
@@ -69,9 +71,12 @@ class Extension:
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        for number in range(3):
-            await response.write(json.dumps({"type": "ADDED", "object": {"n": number}}).encode() + b"\n")
-            await asyncio.sleep(0.05)
+        try:
+            for number in range(int(request.query.get("events", 3))):
+                await response.write(json.dumps({"type": "ADDED", "object": {"n": number}}).encode() + b"\n")
+                await asyncio.sleep(0.05)
+        finally:
+            self.ended += 1
         return response
 
     async def _echo(self, request: web.Request) -> web.WebSocketResponse:
@@ -140,6 +145,19 @@ async def test_a_watch_comes_as_it_is_written(api: Api) -> None:
         pieces = [piece async for piece in response.body]
         numbers = [json.loads(line)["object"]["n"] for line in b"".join(pieces).splitlines()]
         assert len(pieces) >= 3 and numbers == [0, 1, 2]
+
+
+async def test_a_watch_whose_client_goes_ends_behind_too(api: Api) -> None:
+    async with extended(api, "leave.example.com") as behind:
+        listener = Server(api.app)
+        port = await listener.start("127.0.0.1", 0, None)
+        url = f"http://127.0.0.1:{port}/apis/leave.example.com/v1/flavours?watch=1&events=100000"
+        headers = {"Authorization": "Bearer test admin:system:masters"}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+            assert json.loads(await response.content.readline())["object"] == {"n": 0}
+            assert behind.ended == 0
+        await until(lambda: behind.ended == 1, "the watch behind has ended")
+        await listener.close(0.1)
 
 
 async def test_an_upgrade_joins_both_ends(api: Api) -> None:
@@ -278,3 +296,20 @@ async def test_what_is_served_here_has_api_services_too(api: Api) -> None:
         return await custom() is None
 
     await until(gone, "it goes with its definition")
+
+
+async def test_what_is_served_no_more_has_none_after_a_start() -> None:
+    labels = {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
+    old = {"metadata": {"name": "v1.old.example.com", "labels": labels}, "spec": service("old.example.com")["spec"]}
+    del old["spec"]["service"], old["spec"]["caBundle"]
+    mine = {**old, "metadata": {"name": "v1.mine.example.com"}, "spec": {**old["spec"], "group": "mine.example.com"}}
+    async with serving() as first:
+        for one in (old, mine):
+            await first.ok("POST", SERVICES, one)
+        async with serving(beside=first) as second:
+
+            async def gone() -> bool:
+                return (await second.ask("GET", f"{SERVICES}/v1.old.example.com"))[0] == 404
+
+            await until(gone, "it is gone")
+            await second.ok("GET", f"{SERVICES}/v1.mine.example.com")

@@ -45,7 +45,7 @@ class LocalServices:
             if not kind.custom
             for version in kind.versions
         }
-        await self._until_done(lambda: self._ensure(builtin))
+        await self._until_done(lambda: self._bring(builtin, ON_START))
         while True:
             self._wake.clear()
             await self._until_done(self._follow)
@@ -61,11 +61,14 @@ class LocalServices:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        wanted = self._wanted_custom()
+        await self._bring(self._wanted_custom(), ALWAYS)
+
+    async def _bring(self, wanted: dict[str, Object], managed: str) -> None:
+        """Have those there that are wanted, and none else that is managed so."""
         await self._ensure(wanted)
         for found in self._present.list():
             name = found["metadata"]["name"]
-            if _managed(found) == ALWAYS and name not in wanted:
+            if _managed(found) == managed and name not in wanted:
                 with contextlib.suppress(NotFound):
                     await self._registry.delete(self._resource, "", name)
 
