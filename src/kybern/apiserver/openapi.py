@@ -23,6 +23,7 @@ from kybern.api.types import Object
 from kybern.apiserver import openapi_documents, openapi_proto
 from kybern.apiserver.aggregator.documents import v2_with
 from kybern.apiserver.discovery import Discovery, subresources
+from kybern.apiserver.openapi_roots import Root, of_server
 from kybern.apiserver.openapi_schemas import Schemas
 from kybern.apiserver.request import JSON, Request, Response
 
@@ -75,6 +76,9 @@ class OpenAPI:
         if path == "/openapi/v3":
             return _answer(request, _packed(lambda: orjson.dumps(self._index()), JSON), [])
         name = path.removeprefix("/openapi/v3/")
+        beside = self._roots().get(name)
+        if beside is not None:
+            return await self._serve_root(request, path, beside)
         found = self._found(name)
         if found is None:
             return Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
@@ -87,6 +91,23 @@ class OpenAPI:
         immutable = [("cache-control", f"public, immutable, max-age={_YEAR}")] if asked else []
         return _answer(request, document, immutable)
 
+    async def _serve_root(self, request: Request, path: str, said: Root) -> Response:
+        asked, known = request.arg("hash"), _root_hash(said)
+        if asked and asked != known:
+            return Response(301, b"", "", [("location", f"{path}?hash={known}")])
+
+        def made() -> bytes:
+            return orjson.dumps(openapi_documents.v3_root(said, self._schemas([]), GIT_VERSION))
+
+        immutable = [("cache-control", f"public, immutable, max-age={_YEAR}")] if asked else []
+        return _answer(request, await self._document(said.document, JSON, made), immutable)
+
+    def _roots(self) -> dict[str, Root]:
+        """What stands beside the resources, by the names of their documents."""
+        groups = self._discovery.groups()
+        own = [group for group, versions in groups.items() if any(not r.custom for rs in versions.values() for r in rs)]
+        return {said.document: said for said in of_server(own)}
+
     async def _serve_v2(self, request: Request) -> Response:
         accept = request.headers.get("accept", "")
         if openapi_proto.ASKED_FOR in accept or openapi_proto.CONTENT_TYPE in accept:
@@ -95,7 +116,10 @@ class OpenAPI:
         return _answer(request, await self._document("v2", JSON, lambda: orjson.dumps(self._v2())), [])
 
     def _index(self) -> Object:
-        paths = {}
+        paths = {
+            name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={_root_hash(said)}"}
+            for name, said in self._roots().items()
+        }
         for group, versions in self._discovery.groups().items():
             for version, resources in versions.items():
                 name = f"apis/{group}/{version}" if group else f"api/{version}"
@@ -159,6 +183,10 @@ class OpenAPI:
                     if version == self._version:
                         self._documents[name] = found
         return found
+
+
+def _root_hash(said: Root) -> str:
+    return hashlib.sha512(f"{GIT_VERSION}{said.id}".encode()).hexdigest().upper()
 
 
 def custom_schemas(resource: Resource) -> dict[str, Object]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.openapi_paths import QUERY, Operation, operations, root, words
+from kybern.apiserver.openapi_roots import Root, of_server, of_version
 from kybern.apiserver.openapi_schemas import V2_REF, V3_REF, Schemas
 
 ANSWERS = ("application/json", "application/yaml")
@@ -24,14 +25,33 @@ _SECURITY = {
 
 def v3(group: str, version: str, resources: Iterable[Resource], schemas: Schemas, git_version: str) -> Object:
     """The document of one group and version."""
+    resources = list(resources)
     listed = [op for resource in resources for op in operations(resource, version, schemas)]
     paths: Object = {}
     for op in listed:
         item = paths.setdefault(op.path, {"parameters": _v3_parameters(op.path_parameters, op.shared)})
         item[op.method] = _v3_operation(op, root(group, version))
     names = {name for op in listed for name in (op.body, op.answer)}
+    if not all(resource.custom for resource in resources):
+        names |= _add(of_version(group, version), paths)
     kinds = {schemas.name(r.group, version, kind) for r in resources for kind in (r.kind, f"{r.kind}List")}
-    found = {name: schemas.v3(name) for name in schemas.closure(names | kinds)}
+    return _v3_document(paths, names | kinds, schemas, git_version)
+
+
+def v3_root(said: Root, schemas: Schemas, git_version: str) -> Object:
+    """The document of what stands beside the resources."""
+    paths: Object = {}
+    return _v3_document(paths, _add(said, paths), schemas, git_version)
+
+
+def _add(said: Root, paths: Object) -> set[str]:
+    """Add its path; gives the definitions that it needs."""
+    paths[said.path] = said.v3()
+    return {said.answer}
+
+
+def _v3_document(paths: Object, names: set[str], schemas: Schemas, git_version: str) -> Object:
+    found = {name: schemas.v3(name) for name in schemas.closure(names)}
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": git_version},
@@ -44,6 +64,11 @@ def v2(groups: Iterable[tuple[str, str, list[Resource]]], schemas: Schemas, git_
     """The document of everything: (group, version, resources) each."""
     paths: Object = {}
     names: set[str] = set()
+    groups = list(groups)
+    own = [(group, version) for group, version, resources in groups if not all(one.custom for one in resources)]
+    for said in (*of_server(dict(own)), *(of_version(*one) for one in own)):
+        names.add(said.answer)
+        paths[said.path] = said.v2()
     for group, version, resources in groups:
         for resource in resources:
             names |= {schemas.name(group, version, kind) for kind in (resource.kind, f"{resource.kind}List")}

@@ -71,7 +71,7 @@ def _operation(op: Object) -> bytes:
     out += [_text(3, op["description"]), _text(5, op["operationId"])]
     out += [_text(6, kind) for kind in op["produces"]]
     out += [_text(7, kind) for kind in op["consumes"]]
-    out += [_message(8, _parameter(parameter)) for parameter in op["parameters"]]
+    out += [_message(8, _parameter(parameter)) for parameter in op.get("parameters") or ()]
     answers = (_message(1, _named(code, _answer(answer))) for code, answer in op["responses"].items())
     out.append(_message(9, b"".join(answers)))
     out += [_text(10, scheme) for scheme in op["schemes"]]

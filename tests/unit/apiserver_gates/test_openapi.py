@@ -66,7 +66,13 @@ def references(part: object) -> set[str]:
 async def test_version_3_index_leads_to_documents() -> None:
     found, _ = openapi()
     index = document(await get(found, "/openapi/v3"))
-    assert set(index["paths"]) == {"api/v1", "apis/apps/v1", "apis/example.com/v1"}
+    beside = {"api", "apis", "apis/apps", "version", ".well-known/openid-configuration", "openid/v1/jwks"}
+    assert set(index["paths"]) == {"api/v1", "apis/apps/v1", "apis/example.com/v1", *beside}
+    for name in beside:
+        path, _, query = index["paths"][name]["serverRelativeURL"].partition("?")
+        doc = document(await get(found, path, query))
+        assert [*doc["paths"]] == [f"/{name}/"]
+        assert {ref.rpartition("/")[2] for ref in references(doc)} <= set(doc["components"]["schemas"])
     url = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
     path, _, query = url.partition("?")
     response = await get(found, path, query, accept_encoding="gzip")
