@@ -390,3 +390,25 @@ async def test_pods_are_resized(api: Api) -> None:
     disk = {"spec": {"containers": [{"name": "app", "resources": {"limits": {"ephemeral-storage": "1Gi"}}}]}}
     said = await api.why(422, "PATCH", f"{path}/p/resize", disk, kind=STRATEGIC)
     assert "Forbidden: only cpu and memory resources" in said
+
+
+async def test_who_may_look_may_not_act(api: Api) -> None:
+    """WebSockets begin with a GET, yet exec, attach and port-forward take the right to create them."""
+    namespace = await api.ns()
+    pods, rbac = f"/api/v1/namespaces/{namespace}/pods", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    await api.ok("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
+    await api.ok("POST", pods, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    parts = ["pods/exec", "pods/attach", "pods/portforward", "pods/log"]
+    for user, verbs in (("looker", ["get"]), ("actor", ["get", "create"])):
+        rules = [{"apiGroups": [""], "resources": parts, "verbs": verbs}]
+        await api.ok("POST", f"{rbac}/roles", {"metadata": {"name": user}, "rules": rules})
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user}
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+        binding = {"metadata": {"name": user}, "roleRef": role, "subjects": [subject]}
+        await api.ok("POST", f"{rbac}/rolebindings", binding)
+    for part in ("exec", "attach", "portforward"):
+        said = await api.why(403, "GET", f"{pods}/p/{part}?command=x&stdout=1&ports=1", who="looker")
+        assert f'User "looker" cannot create resource "pods/{part}"' in said
+        said = await api.why(400, "GET", f"{pods}/p/{part}?command=x&stdout=1&ports=1", who="actor")
+        assert said == "pod p does not have a host assigned"
+    assert (await api.ask("GET", f"{pods}/p/log", who="looker"))[0] == 200

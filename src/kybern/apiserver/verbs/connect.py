@@ -6,12 +6,14 @@ connect_streams.py and connect_log.py go to the pod's kubelet, connect_proxy.py 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from kybern.api.errors import MethodNotSupported, NotFound
 from kybern.api.resource import Resource
 from kybern.apiserver.admission.base import CONNECT, Attributes
 from kybern.apiserver.app import App
+from kybern.apiserver.authz.base import decide, refuse
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.verbs import connect_log, connect_proxy, connect_streams
 
@@ -27,6 +29,8 @@ _SERVED: dict[tuple[str, str], tuple[Connect, str, frozenset[str]]] = {
     ("nodes", "proxy"): (connect_proxy.node, "NodeProxyOptions", connect_proxy.METHODS),
 }
 
+_COMMANDING = frozenset(("exec", "attach", "portforward"))
+
 
 async def serve(app: App, request: Request, resource: Resource) -> Response:
     """Raises NotFound, MethodNotSupported, BadRequest, and what admission and the connection raise."""
@@ -37,6 +41,10 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     connect, kind, methods = found
     if request.method not in methods:
         raise MethodNotSupported("the server does not allow this method on the requested resource", details={})
+    if info.subresource in _COMMANDING and info.verb != "create":
+        # A WebSocket begins with a GET, but who may only look must not act.
+        creating = replace(info, verb="create")
+        refuse(request.user, creating, await decide(app, request.user, creating))
     if app.admission is not None and info.subresource != "log":
         options = {"kind": kind, "apiVersion": "v1", **_options(request)}
         attributes = Attributes(
