@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kybern.api.scheme import builtin
 from kybern.api.types import Object
-from kybern.apiserver.authz.rbac import RBAC
+from kybern.apiserver.app import App
+from kybern.apiserver.authz.base import decide
+from kybern.apiserver.authz.rbac import GROUP, RBAC
+from kybern.apiserver.gates import GateOptions, Gates
+from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import RequestInfo, UserInfo
+from kybern.store.memory import MemoryStore
 from tests.unit.apiserver_gates.fakes import FakeLister, named
 
 USERS = [
@@ -91,3 +98,40 @@ def test_what_is_kept_is_what_would_be_found(changes: list[Any]) -> None:
                 assert sorted(map(str, kept.rules_for(user, namespace).resource)) == sorted(
                     map(str, anew.rules_for(user, namespace).resource)
                 )
+
+
+async def test_what_one_server_is_told_counts_at_the_other() -> None:
+    store = MemoryStore()
+    apps = [App(Registry(builtin(), store)) for _ in range(2)]
+    gates = [Gates(app, GateOptions(shared_store=True)) for app in apps]
+    for each in gates:
+        await each.start()
+    ann, asked = UserInfo("ann"), RequestInfo("get", "", True, "", "v1", "pods", "", "default", "x")
+    one, other = apps
+
+    async def until(allowed: bool) -> None:
+        async with asyncio.timeout(30):
+            while bool((await decide(other, ann, asked)).allowed) is not allowed:
+                await asyncio.sleep(0.005)
+
+    try:
+        assert not (await decide(other, ann, asked)).allowed
+        roles, bindings = (one.registry.scheme.resource(GROUP, f"clusterrole{end}") for end in ("s", "bindings"))
+        assert roles is not None and bindings is not None
+        rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}
+        await one.registry.create(roles, {"metadata": {"name": "r"}, "rules": [rule]})
+        ref = {"apiGroup": GROUP, "kind": "ClusterRole", "name": "r"}
+        subjects = [{"apiGroup": GROUP, "kind": "User", "name": "ann"}]
+        await one.registry.create(bindings, {"metadata": {"name": "b"}, "roleRef": ref, "subjects": subjects})
+        await until(True)
+        await one.registry.guaranteed_update(roles, "", "r", lambda found: {**found, "rules": []})
+        await until(False)
+        await one.registry.guaranteed_update(roles, "", "r", lambda found: {**found, "rules": [rule]})
+        await until(True)
+        await one.registry.delete(bindings, "", "b")
+        await until(False)
+    finally:
+        for app, each in zip(apps, gates, strict=True):
+            await each.stop()
+            await app.registry.close()
+        await store.close()
