@@ -44,6 +44,7 @@ from kybern.process.clock import clock, new_uid
 VERSION = "audit.k8s.io/v1"
 MAX_ID = 64
 MAX_AGENT = 1024
+_NAMED = ("namespace", "name", "uid", "resourceVersion")
 _STATUS = b'{"kind":"Status",'
 _PATH = "/:@!$&'()*+,;=~"
 _PLAIN_PATH = re.compile(r"[\w./:@!$&'()*+,;=~-]*", re.ASCII).fullmatch
@@ -117,6 +118,7 @@ class Trail:
         """Outputs that aren't done yet and are to be waited for."""
         self._audit, self._request, self._verdict = audit, request, verdict
         self._refused = False
+        self._referred: Object | None = None
         self._began = clock.micro_stamp()
         self._user = _user(user) if user else {}
         self._asked: Object = {}
@@ -167,6 +169,10 @@ class Trail:
             return
         self._annotations["authorization.k8s.io/decision"] = "allow" if self._allowed else "forbid"
         self._annotations["authorization.k8s.io/reason"] = decision.reason
+
+    def refer(self, metadata: Object) -> None:
+        """What the body says the object is called, which events name where the path doesn't."""
+        self._referred = {name: metadata[name] for name in _NAMED if metadata.get(name)}
 
     def annotate(self, key: str, value: str, level: int = METADATA) -> None:
         """Add an annotation, for events of that level and above; what is there stays."""
@@ -253,6 +259,13 @@ class Trail:
         with_objects = objects and request.info.is_resource and request.info.subresource != "proxy"
         # The body of a request that is refused isn't looked at.
         sent = request if with_objects and self._allowed else None
+        if sent is not None and verdict.level < REQUEST:
+            if self._referred is not None:
+                known: Object = event["objectRef"]
+                new = {name: value for name, value in self._referred.items() if name not in known}
+                event["objectRef"], sent = {**known, **new}, None
+            elif request.info.verb not in ("create", "update"):
+                sent = None
         made = Event(lambda: _whole(event, tail, sent, answer if with_objects else (b"", ""), verdict))
         self._audit.events += 1
         for output in self._audit.outputs:
@@ -301,7 +314,7 @@ def _complete(reference: Object, sent: Any) -> None:
     """Fill in what the path left open and the object says."""
     metadata = sent.get("metadata") if isinstance(sent, dict) else None
     if isinstance(metadata, dict):
-        for name in ("namespace", "name", "uid", "resourceVersion"):
+        for name in _NAMED:
             if metadata.get(name) and not reference.get(name):
                 reference[name] = metadata[name]
 

@@ -42,6 +42,8 @@ def read(request: Request, resource: Resource, options: WriteOptions) -> Object:
         raise decoding.cannot_be_handled(
             obj, "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta"
         )
+    if request.trail is not None:
+        request.trail.refer(metadata)
     return obj
 
 

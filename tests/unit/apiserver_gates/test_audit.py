@@ -285,6 +285,23 @@ async def test_who_asked_from_where(written: Written) -> None:
     }
 
 
+async def test_the_body_need_not_be_read_again_to_know_what_it_is_about(tmp_path: Path) -> None:
+    written = Written(tmp_path / "log", [{"level": "Metadata", "omitStages": ["RequestReceived"]}])
+    for told in (False, True):
+        request = asked(f"POST {PODS}")
+        request.body = b'{"metadata":{"name":"from-body","namespace":"other"}}'
+        trail = written.audit.begin(request)
+        assert trail is not None
+        trail.decided(Decision(True, ""))
+        if told:
+            trail.refer({"name": "told", "uid": "u", "labels": {}})
+        trail.answered(Response(201, b"{}"))
+    first, second = (event["objectRef"] for event in written.events())
+    assert (first["name"], first["namespace"]) == ("from-body", "default")
+    assert (second["name"], second["uid"], second["namespace"]) == ("told", "u", "default")
+    assert "labels" not in second
+
+
 async def test_managed_fields_are_left_out_where_the_policy_says_so(tmp_path: Path) -> None:
     written = Written(tmp_path / "log", [{"level": "RequestResponse", "omitManagedFields": True}])
     managed = {"metadata": {"name": "a", "managedFields": [{}]}}
