@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from kybern.api.protobuf_admission import ADMISSION_MESSAGES
 from kybern.api.protobuf_more import MORE_MESSAGES
 from kybern.api.protobuf_pod import POD_MESSAGES
 from kybern.api.protobuf_storage import STORAGE_MESSAGES
@@ -143,6 +144,9 @@ MESSAGES: dict[str, str] = {
     "targetCPUUtilizationPercentage:int?",
     "autoscaling.v1.HPAStatus": "observedGeneration:int? lastScaleTime:time currentReplicas:int desiredReplicas:int "
     "currentCPUUtilizationPercentage:int?",
+    "Scale": "metadata:ObjectMeta spec:ScaleSpec status:ScaleStatus",
+    "ScaleSpec": "replicas:int",
+    "ScaleStatus": "replicas:int? selector",
     "CrossVersionObjectReference": "kind name apiVersion",
     # networking, discovery
     "Ingress": "metadata:ObjectMeta spec:IngressSpec status:IngressStatus",
@@ -233,12 +237,13 @@ MESSAGES: dict[str, str] = {
 
 ROOTS: dict[str, str] = {
     "v1": "Namespace ConfigMap Secret ServiceAccount Binding Service ResourceQuota PersistentVolumeClaim Event Pod "
-    "DeleteOptions Endpoints LimitRange Node PersistentVolume PodTemplate ReplicationController",
-    "meta.k8s.io/v1": "DeleteOptions",
+    "Endpoints LimitRange Node PersistentVolume PodTemplate ReplicationController",
+    "admissionregistration.k8s.io/v1": "ValidatingWebhookConfiguration MutatingWebhookConfiguration "
+    "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
     "apps/v1": "Deployment ReplicaSet DaemonSet StatefulSet ControllerRevision",
     "apiregistration.k8s.io/v1": "APIService",
     "autoscaling/v2": "HorizontalPodAutoscaler=autoscaling.v2.HPA",
-    "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA",
+    "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA Scale",
     "batch/v1": "Job CronJob",
     "certificates.k8s.io/v1": "CertificateSigningRequest",
     "coordination.k8s.io/v1": "Lease",
@@ -261,7 +266,9 @@ ROOTS: dict[str, str] = {
 
 @lru_cache(maxsize=256)
 def root(api_version: str, kind: str) -> str:
-    """The message of a kind; "" if there is no table for it."""
+    """The message of a kind; "" if there is no table for it. Typed clients send DeleteOptions in their own version."""
+    if kind == "DeleteOptions":
+        return kind
     for entry in ROOTS.get(api_version, "").split():
         name, _, message = entry.partition("=")
         if name == kind:
@@ -269,7 +276,7 @@ def root(api_version: str, kind: str) -> str:
     return ""
 
 
-ALL_MESSAGES = {**MESSAGES, **POD_MESSAGES, **MORE_MESSAGES, **STORAGE_MESSAGES}
+ALL_MESSAGES = {**MESSAGES, **POD_MESSAGES, **MORE_MESSAGES, **STORAGE_MESSAGES, **ADMISSION_MESSAGES}
 
 
 @lru_cache(maxsize=512)

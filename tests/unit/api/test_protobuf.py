@@ -42,6 +42,11 @@ def test_zeroes_that_mean_something_stay() -> None:
     assert found["deleteOptions"] == {"gracePeriodSeconds": 0, "preconditions": {"uid": "u"}}
 
 
+def test_typed_clients_send_options_in_the_version_they_speak() -> None:
+    found = protobuf.decode(body("apps/v1", "DeleteOptions", text(4, "Foreground")))
+    assert found == {"kind": "DeleteOptions", "apiVersion": "apps/v1", "propagationPolicy": "Foreground"}
+
+
 def test_bytes_become_base64_and_maps_merge() -> None:
     data = text(2, text(1, "a") + text(2, b"\x00\x01")) + text(2, text(1, "b") + text(2, b""))
     message = text(1, text(1, "s")) + data
@@ -103,6 +108,30 @@ def test_a_volume_shows_its_source_among_its_own_fields() -> None:
     }
 
 
+def test_webhooks_rules_lie_in_messages_of_their_own() -> None:
+    rule = text(1, "CREATE") + text(2, text(1, "") + text(2, "v1") + text(3, "pods") + text(4, "*"))
+    service = text(1, text(1, "ns") + text(2, "hook") + bytes([4 << 3, 8]))
+    hook = text(1, "h.example.com") + text(2, service) + text(3, rule) + text(8, "v1") + text(10, b"")
+    found = protobuf.decode(body("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", text(2, hook)))
+    assert found["webhooks"] == [
+        {
+            "name": "h.example.com",
+            "clientConfig": {"service": {"namespace": "ns", "name": "hook", "port": 8}},
+            "rules": [
+                {
+                    "operations": ["CREATE"],
+                    "apiGroups": [""],
+                    "apiVersions": ["v1"],
+                    "resources": ["pods"],
+                    "scope": "*",
+                }
+            ],
+            "admissionReviewVersions": ["v1"],
+            "objectSelector": {},
+        }
+    ]
+
+
 def test_an_empty_class_is_not_the_same_as_none() -> None:
     """A claim with storageClassName "" wants a volume without a class; one without the field, the default class."""
     found = protobuf.decode(body("v1", "PersistentVolumeClaim", text(2, text(3, "") + text(5, ""))))
@@ -116,7 +145,7 @@ def test_a_field_without_a_table_is_refused_rather_than_lost() -> None:
 
 
 _PARTS = {"KeySelector", "EnvSource", "ProbeHandler", "SecurityProfile", "VolumeSource", "ObjectProjection",
-          "IngressRuleValue", "PersistentVolumeSource"}  # fmt: skip
+          "IngressRuleValue", "PersistentVolumeSource", "Rule"}  # fmt: skip
 _RENAMED = {"HPA": "HorizontalPodAutoscaler", "HPASpec": "HorizontalPodAutoscalerSpec",
             "HPAStatus": "HorizontalPodAutoscalerStatus"}  # fmt: skip
 
