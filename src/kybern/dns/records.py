@@ -36,7 +36,7 @@ class Answer:
 
 
 class Endpoint(NamedTuple):
-    """A ready address behind a headless Service; `host` is its label below the Service's name."""
+    """A ready address behind a Service; `host` is its label below the Service's name."""
 
     address: str
     host: str
@@ -89,11 +89,13 @@ class Records:
             key = (namespace, owner)
             if present:
                 self._slices[key][name] = slice_
-            else:
-                self._slices[key].pop(name, None)
-            for endpoint in slice_.get("endpoints") or []:
-                for address in endpoint["addresses"]:
-                    (self._owners[address].add if present else self._owners[address].discard)(key)
+                for address in _addresses_of([slice_]):
+                    self._owners[address].add(key)
+                continue
+            self._slices[key].pop(name, None)
+            # An address that moves between slices, or has ports in several, is still there.
+            for address in _addresses_of([slice_]) - _addresses_of(self._slices[key].values()):
+                self._owners[address].discard(key)
         self.version += 1
 
     # What it answers
@@ -134,11 +136,13 @@ class Records:
                     return Answer(True, [Record(name, "CNAME", f"{service['spec'].get('externalName', '')}.")])
                 if type_ == "SRV":
                     return self._all_ports(name, owner, service)
-                return self._addresses(name, self._targets(service, owner), type_)
+                targets = self._targets(service, owner)
+                # A headless Service without ready endpoints is as if it were not there.
+                return self._addresses(name, targets, type_) if targets else NOT_THERE
             case [port, protocol] if port.startswith("_") and protocol.startswith("_") and not external:
                 return self._port(name, owner, service, port[1:], protocol[1:], type_)
-            case [host] if _headless(service):
-                targets = [(target, ip) for target, ip in self._targets(service, owner) if target == f"{host}.{owner}"]
+            case [host] if not external:
+                targets = [(f"{e.host}.{owner}", e.address) for e in self._endpoints(service) if e.host == host]
                 return self._addresses(name, targets, type_) if targets else NOT_THERE
         return NOT_THERE
 
@@ -179,11 +183,12 @@ class Records:
         ports = [p for p in self._ports(service) if p.name == port and p.protocol == protocol]
         if not ports:
             return NOT_THERE
-        return self._srv(name, owner, service, ports) if type_ == "SRV" else Answer(True)
+        found = self._srv(name, owner, service, ports)
+        return found if type_ == "SRV" else Answer(found.exists)
 
     def _srv(self, name: str, owner: str, service: Object, ports: list[Port]) -> Answer:
-        answer = Answer(True)
         targets = self._targets(service, owner)
+        answer = Answer(bool(targets))
         names = list(dict.fromkeys(target for target, _ in targets))
         weight = max(100 // max(len(names), 1), 1)
         answer.records = [Record(name, "SRV", f"0 {weight} {p.number} {target}.") for p in ports for target in names]
@@ -215,6 +220,11 @@ def _cluster_ips(service: Object) -> list[str]:
     spec = service.get("spec", {})
     addresses = spec.get("clusterIPs") or [spec.get("clusterIP")]
     return [address for address in addresses if address and address != "None"]
+
+
+def _addresses_of(slices: Iterable[Object]) -> set[str]:
+    found = (address for one in slices for endpoint in one.get("endpoints") or [] for address in endpoint["addresses"])
+    return set(found)
 
 
 def _headless(service: Object) -> bool:

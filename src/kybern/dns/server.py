@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _CACHE_SIZE = 20_000
 _PLAIN_UDP = 512
+_MAX_ALIASES = 8
+"""ExternalName Services that may point at one another before that counts as going in circles."""
 
 
 class Resolver:
@@ -66,10 +68,9 @@ class Resolver:
         found = self.records.answer(name, type_) if self.records.holds(name) else None
         if found is None:
             return await self.forwarder.ask(query), False
-        external = [record.value for record in found.records if record.type == "CNAME"]
         response = self._build(query, _shuffled(found))
-        if external and type_ != "CNAME":
-            await self._chase(response, external[0], type_)
+        if any(record.type == "CNAME" for record in found.records) and type_ != "CNAME":
+            await self._chase(response, found, type_)
             return response, False
         return response, len(found.records) < 2
 
@@ -91,11 +92,22 @@ class Resolver:
             zone, "SOA", f"ns.dns.{zone}. hostmaster.{zone}. {self.records.version + 1} 7200 1800 86400 {TTL}"
         )
 
-    async def _chase(self, response: dns.message.Message, target: str, type_: str) -> None:
+    async def _chase(self, response: dns.message.Message, found: Answer, type_: str) -> None:
         """Add what an ExternalName's target resolves to, as clients without a resolver of their own expect."""
-        wire = await self.resolve(dns.message.make_query(target, type_).to_wire(), tcp=True)
-        if wire:
-            response.answer += dns.message.from_wire(wire).answer
+        for _ in range(_MAX_ALIASES):
+            target = found.records[0].value
+            name = target.rstrip(".").lower()
+            following = self.records.answer(name, type_) if self.records.holds(name) else None
+            if following is None:
+                response.answer += (await self.forwarder.ask(dns.message.make_query(target, type_))).answer
+                return
+            for record in _shuffled(following).records:
+                _add(response.answer, record)
+            if not following.records or following.records[0].type != "CNAME":
+                return
+            found = following
+        response.answer.clear()
+        response.set_rcode(dns.rcode.SERVFAIL)
 
 
 def _shuffled(found: Answer) -> Answer:

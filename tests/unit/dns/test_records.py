@@ -107,9 +107,34 @@ def test_what_went_is_gone(zone: Records) -> None:
     zone.set_namespace("ns", False)
     assert zone.version > version
     assert ask(zone, "web.ns.svc.cluster.local", "A") is None
-    assert ask(zone, "db.ns.svc.cluster.local", "A") == []
+    assert ask(zone, "db.ns.svc.cluster.local", "A") is None
     assert ask(zone, "ns.svc.cluster.local", "A") is None
     assert zone.answer("7.0.96.10.in-addr.arpa", "PTR") is None
+
+
+@pytest.mark.parametrize("name", ["db", "_http._tcp.db", "db-0.db"])
+@pytest.mark.parametrize("type_", ["A", "AAAA", "SRV"])
+def test_a_headless_service_without_ready_endpoints_is_not_there(zone: Records, name: str, type_: str) -> None:
+    unready = {"addresses": ["10.244.0.5"], "conditions": {"ready": False}, "hostname": "db-0"}
+    zone.set_slice("ns", "db-x", slice_of("db"), slice_of("db", unready, port=5432))
+    assert ask(zone, f"{name}.ns.svc.cluster.local", type_) is None
+
+
+def test_endpoints_of_a_service_with_an_address_have_names_too(zone: Records) -> None:
+    named, plain = {"addresses": ["10.244.0.5"], "hostname": "a"}, {"addresses": ["10.244.0.9"]}
+    zone.set_slice("ns", "web-x", None, slice_of("web", named, plain, port=80))
+    assert ask(zone, "a.web.ns.svc.cluster.local", "A") == ["10.244.0.5"]
+    assert ask(zone, "10-244-0-9.web.ns.svc.cluster.local", "A") == ["10.244.0.9"]
+    assert ask(zone, "b.web.ns.svc.cluster.local", "A") is None
+
+
+def test_an_address_in_two_slices_keeps_its_name_when_one_goes(zone: Records) -> None:
+    ready = {"addresses": ["10.244.0.5"], "hostname": "db-0"}
+    zone.set_slice("ns", "db-y", None, slice_of("db", ready, port=5433))
+    zone.set_slice("ns", "db-x", slice_of("db", ready, port=5432), None)
+    assert ask(zone, "5.0.244.10.in-addr.arpa", "PTR") == ["db-0.db.ns.svc.cluster.local."]
+    zone.set_slice("ns", "db-y", slice_of("db", ready, port=5433), None)
+    assert zone.answer("5.0.244.10.in-addr.arpa", "PTR") is None
 
 
 def test_foreign_reverse_names_are_for_others(zone: Records) -> None:

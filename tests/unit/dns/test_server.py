@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import dns.message
+import dns.rcode
 import pytest
 
 from kybern.dns.forward import Forwarder, nameservers
@@ -76,6 +77,26 @@ async def test_a_large_answer_is_truncated_and_whole_over_tcp(server: Server) ->
 async def test_other_names_are_forwarded(server: Server) -> None:
     assert '"1.1.0"' in await dig(server, "+short", "dns-version.upstream.test", "TXT")
     assert "status: SERVFAIL" in await dig(server, "unknown.example")
+
+
+async def test_external_names_are_followed_but_not_in_circles() -> None:
+    records = zone()
+    for name, target in {"one": "two", "two": "web", "a": "b", "b": "a"}.items():
+        spec = {"type": "ExternalName", "externalName": f"{target}.ns.svc.cluster.local"}
+        records.set_service("ns", name, {"metadata": {"namespace": "ns", "name": name}, "spec": spec})
+    resolver = Resolver(records, Forwarder([]))
+
+    async def ask(name: str) -> dns.message.Message:
+        query = dns.message.make_query(f"{name}.ns.svc.cluster.local", "A")
+        answer = await resolver.resolve(query.to_wire(), tcp=False)
+        assert answer
+        return dns.message.from_wire(answer)
+
+    followed = await ask("one")
+    assert [rrset.rdtype.name for rrset in followed.answer] == ["CNAME", "CNAME", "A"]
+    assert str(followed.answer[-1][0]) == "10.96.0.7"
+    circle = await ask("a")
+    assert circle.rcode() == dns.rcode.SERVFAIL and not circle.answer
 
 
 async def test_answers_are_kept_until_the_zone_changes() -> None:
