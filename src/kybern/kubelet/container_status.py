@@ -11,6 +11,11 @@ from kybern.kubelet.runtime.state import Container, PodState
 from kybern.kubelet.sync import is_sidecar
 from kybern.process.clock import format_time
 
+_MAX_MESSAGES = 12 * 1024
+"""Bytes of termination messages a pod may have in all."""
+_GONE = "The container could not be located when the pod was terminated"
+_DELETED = "The container could not be located when the pod was deleted."
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -61,6 +66,8 @@ def _status(pod: Object, spec: Object, state: PodState, facts: Surroundings, old
     waiting = facts.waiting.get(name)
     result: Object = {"name": name, "state": {}, "lastState": {}, "ready": False}
     result["restartCount"] = current.restart_count if current else old.get("restartCount", 0)
+    if not current and _vanished(pod, old, facts):
+        result["restartCount"] += 1
     result["image"] = (current.image if current else "") or spec.get("image", "")
     result["imageID"] = current.image_ref if current else old.get("imageID", "")
     if current:
@@ -95,20 +102,51 @@ def _missing(pod: Object, old: Object, facts: Surroundings, is_init: bool) -> Ob
     if "terminated" in before:
         return before
     if facts.stopped and "running" in before:
-        return {"terminated": lost(before)}
+        return {"terminated": lost(_GONE)}
     inits = pod["spec"].get("initContainers")
     return {"waiting": {"reason": "PodInitializing" if inits or is_init else "ContainerCreating"}}
 
 
-def lost(before: Object) -> Object:
-    """The end of a container that ran when last seen and isn't there any more."""
+def _vanished(pod: Object, old: Object, facts: Surroundings) -> bool:
+    """Whether a container that ran when last seen is gone, and will be replaced."""
+    return "running" in (old.get("state") or {}) and not facts.stopped and not pod["metadata"].get("deletionTimestamp")
+
+
+def lost(message: str) -> Object:
+    """The end of a container that nobody saw end."""
     return {
         "exitCode": 137,
         "reason": "ContainerStatusUnknown",
-        "message": "The container could not be located when the pod was terminated",
+        "message": message,
         "startedAt": None,
         "finishedAt": None,
     }
+
+
+def settle(pod: Object, inits: list[Object], ordinary: list[Object]) -> None:
+    """Of a stopped pod nothing waits: what it never saw end is lost, except init containers whose turn never came and
+    what they held back."""
+    begun = [i for i, status in enumerate(inits) if "waiting" not in status["state"] or status["lastState"]]
+    open_ = inits[: begun[-1] + 1] if begun else inits[:1]
+    for status in [*open_, *(ordinary if _is_initialized(pod, inits, ordinary) else [])]:
+        if "terminated" not in status["state"]:
+            status["state"] = {"terminated": lost(_GONE)}
+
+
+def _is_initialized(pod: Object, inits: list[Object], ordinary: list[Object]) -> bool:
+    if not inits or any("waiting" not in status["state"] or status["lastState"] for status in ordinary):
+        return True
+    if is_sidecar(pod["spec"]["initContainers"][-1]):
+        return bool(inits[-1]["started"])
+    return bool((inits[-1]["state"].get("terminated") or {}).get("exitCode") == 0)
+
+
+def shorten(statuses: list[Object]) -> None:
+    """Keep the termination messages of all of a pod's containers below a common limit, each within its share."""
+    share = _MAX_MESSAGES // max(len(statuses), 1)
+    for end in (status[field].get("terminated") for status in statuses for field in ("state", "lastState")):
+        if end and len(text := (end.get("message") or "").encode()) > share:
+            end["message"] = text[:share].decode("utf-8", "ignore")
 
 
 def terminated(container: Container, runtime: str) -> Object:
@@ -130,7 +168,7 @@ def _last(result: Object, attempts: list[Container], old: Object, runtime: str) 
         if attempt.phase == "exited":
             return {"terminated": terminated(attempt, runtime)}
     if not attempts and "running" in (old.get("state") or {}) and "waiting" in result["state"]:
-        return {"terminated": lost(old["state"])}
+        return {"terminated": lost(f"{_DELETED}  The container used to be Running")}
     return dict(old.get("lastState") or {}) if result["restartCount"] or not attempts else {}
 
 

@@ -11,7 +11,7 @@ from kybern.api.errors import NotFound
 from kybern.api.types import Object
 from kybern.kubelet import downward
 
-_REFERENCE = re.compile(r"\$(\$|\(([^()]*)\)|.|$)", re.DOTALL)
+_REFERENCE = re.compile(r"\$(\$|\(([^)]*)\)|.|$)", re.DOTALL)
 
 
 class ConfigError(Exception):

@@ -45,6 +45,11 @@ class Paths:
     def log(self, pod: Object, container: str, restart_count: int) -> Path:
         return self.logs(pod) / container / f"{restart_count}.log"
 
+    def next_attempt(self, pod: Object, container: str) -> int:
+        """How often a container was started before, from its logs: for when the runtime has forgotten it."""
+        numbers = [file.name.partition(".")[0] for file in (self.logs(pod) / container).glob("*.log*")]
+        return max((int(number) + 1 for number in numbers if number.isdigit()), default=0)
+
     def log_link(self, pod: Object, container: str, container_id: str) -> Path:
         meta = pod["metadata"]
         return self.container_logs / f"{meta['name']}_{meta['namespace']}_{container}-{container_id}.log"

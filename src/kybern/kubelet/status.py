@@ -48,6 +48,12 @@ def build(pod: Object, state: PodState, facts: Facts) -> Object:
     elif previous.get("phase") in ("Succeeded", "Failed"):
         # A pod that is over stays over.
         status |= {name: previous[name] for name in ("phase", "reason", "message") if name in previous}
+    if facts.stopped:
+        containers.settle(pod, inits, ordinary)
+        if status["phase"] not in ("Succeeded", "Failed") and not _is_static(pod):
+            # Whoever waits for the end of a pod, as Jobs do, must see one, though nothing of it ever ran.
+            status["phase"] = "Failed"
+    containers.shorten([*inits, *ordinary])
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     status["conditions"] = conditions(pod, inits, ordinary, status["phase"], facts)
@@ -124,7 +130,7 @@ def conditions(pod: Object, inits: list[Object], ordinary: list[Object], phase_:
         {"type": "ContainersReady", **ready},
     ]
     known = {condition["type"]: condition for condition in facts.previous.get("conditions") or []}
-    if pod["metadata"].get("annotations", {}).get("kubernetes.io/config.source") and "PodScheduled" not in known:
+    if _source(pod) and "PodScheduled" not in known:
         fresh.append(_condition("PodScheduled", True))
     now, generation = format_time(facts.now), pod["metadata"].get("generation")
     for condition in fresh:
@@ -135,6 +141,14 @@ def conditions(pod: Object, inits: list[Object], ordinary: list[Object], phase_:
         condition["lastProbeTime"] = None
         condition["lastTransitionTime"] = old["lastTransitionTime"] if old is not None and same else now
     return [*fresh, *known.values()]
+
+
+def _source(pod: Object) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source", ""))
+
+
+def _is_static(pod: Object) -> bool:
+    return _source(pod) not in ("", "api")
 
 
 def _condition(type_: str, value: bool, reason: str = "", message: str = "") -> Object:

@@ -9,7 +9,7 @@ from kybern.kubelet.runtime import state
 from kybern.kubelet.runtime._generated import cri_pb2 as cri
 
 MAX_MESSAGE = 4096
-"""Bytes read of the message file."""
+"""Bytes read of the message file: its last ones."""
 MAX_LOG, MAX_LOG_LINES = 2048, 80
 
 
@@ -22,16 +22,17 @@ def message(paths: Paths, status: cri.ContainerStatus) -> str:
     uid, name = labels.get(state.POD_UID, ""), labels.get(state.CONTAINER_NAME, "")
     text = ""
     if uid and name:
-        text = _head(paths.termination_message(uid, name, count))
+        text = _end(paths.termination_message(uid, name, count))
     fallback = annotations.get(state.MESSAGE_POLICY) == "FallbackToLogsOnError"
     if not text and fallback and status.exit_code != 0 and status.log_path:
         text = _tail(Path(status.log_path))
     return text or status.message
 
 
-def _head(path: Path) -> str:
+def _end(path: Path) -> str:
     try:
         with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - MAX_MESSAGE))
             return file.read(MAX_MESSAGE).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kybern.api.types import Object
 from kybern.kubelet import cgroups, resources, starter, status, sync
@@ -223,7 +223,9 @@ class Worker:
         assert sandbox is not None
         ips = self.host.config.node_ips if self.pod["spec"].get("hostNetwork") else sandbox.ips
         retry = 0.0
-        for start in plan.start:
+        for planned in plan.start:
+            attempt = self.host.config.paths.next_attempt(self.pod, planned.name)
+            start = planned if planned.previous else replace(planned, restart_count=attempt)
             try:
                 self._count(start)
                 await self._starter.start(self.pod, start, sandbox, ips)

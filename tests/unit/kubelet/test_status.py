@@ -110,6 +110,51 @@ def test_a_container_that_vanished_is_reported_lost() -> None:
     assert one["state"]["terminated"]["exitCode"] == 137
 
 
+def test_a_container_that_vanished_under_a_pod_that_goes_on_counts_as_restarted() -> None:
+    before = {"containerStatuses": [{"name": "app", "state": {"running": {"startedAt": format_time(NOW - 9)}}}]}
+    one = status(made(), state(sandbox=None), before)["containerStatuses"][0]
+    assert one["restartCount"] == 1
+    said = "The container could not be located when the pod was deleted.  The container used to be Running"
+    assert one["lastState"]["terminated"]["message"] == said
+    again = status(made(), state(sandbox=None), {"containerStatuses": [one]})["containerStatuses"][0]
+    assert (again["restartCount"], again["lastState"]) == (1, one["lastState"])
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+def test_a_pod_stopped_before_anything_of_it_ran_has_failed(policy: str) -> None:
+    waiting = {"app": Waiting("ImagePullBackOff")}
+    before = status(made(policy=policy), state(), waiting=waiting)
+    assert before["phase"] == "Pending"
+    after = status(made(policy=policy), state(), before, stopped=True)
+    assert after["phase"] == "Failed"
+    assert condition(after, "Ready")["reason"] == "PodFailed"
+    end = after["containerStatuses"][0]["state"]["terminated"]
+    assert (end["exitCode"], end["reason"]) == (137, "ContainerStatusUnknown")
+    assert end["message"] == "The container could not be located when the pod was terminated"
+
+
+def test_what_init_containers_held_back_is_not_lost_when_the_pod_is_stopped() -> None:
+    pod = made(APP, inits=[INIT, container("second"), container("third")])
+    before = status(pod, state(exited(INIT)))
+    after = status(pod, state(exited(INIT)), before, stopped=True)
+    assert after["phase"] == "Failed"
+    assert [list(one["state"]) for one in after["initContainerStatuses"]] == [["terminated"], ["waiting"], ["waiting"]]
+    assert "waiting" in after["containerStatuses"][0]["state"]
+
+
+def test_a_stopped_static_pod_keeps_its_phase() -> None:
+    pod = made()
+    pod["metadata"]["annotations"]["kubernetes.io/config.source"] = "file"
+    assert status(pod, state(), stopped=True)["phase"] == "Pending"
+
+
+def test_the_termination_messages_of_a_pod_share_a_limit() -> None:
+    specs = [container(f"c{i}") for i in range(6)]
+    found = status(made(*specs), state(*(exited(spec, message="ä" * 2000) for spec in specs)))
+    messages = [one["state"]["terminated"]["message"] for one in found["containerStatuses"]]
+    assert [len(message.encode()) for message in messages] == [2048] * 6
+
+
 def test_an_unready_container_makes_the_pod_unready() -> None:
     found = status(made(APP, LOG), state(running(APP), running(LOG)), probes={"log-0": Probed(ready=False)})
     assert condition(found, "Ready")["message"] == "containers with unready status: [log]"

@@ -59,6 +59,8 @@ async def get(url: str, headers: dict[str, str]) -> tuple[int, dict[str, str], b
         return int(words[1]), answered, body
     except asyncio.IncompleteReadError as error:
         raise ValueError("EOF") from error
+    except asyncio.LimitOverrunError as error:
+        raise ValueError("net/http: server response headers exceeded the limit; aborted") from error
     finally:
         writer.close()
 

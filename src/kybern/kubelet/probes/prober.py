@@ -174,7 +174,9 @@ class Prober:
             if action := probe.get(mechanism_field):
                 try:
                     success, text = await mechanism.probe(target, action, probe.get("timeoutSeconds") or 1)
-                except ProbeError as error:
+                except Exception as error:  # whatever a server answers, the next probe must be made
+                    if not isinstance(error, ProbeError):
+                        log.warning("%s probe of %s", kind, name, exc_info=error)
                     text = f"{title} probe errored and resulted in unknown state: {error}"
                     self._say(name, "Warning", "Unhealthy", text)
                     return None

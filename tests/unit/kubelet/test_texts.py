@@ -1,0 +1,50 @@
+"""What is read of files and put into variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kybern.kubelet.environment import expand
+from kybern.kubelet.paths import Paths
+from kybern.kubelet.runtime import state
+from kybern.kubelet.runtime._generated import cri_pb2 as cri
+from kybern.kubelet.termination import MAX_MESSAGE, message
+from tests.unit.kubelet.making import made
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        ("$(A)-$(B)", "a-b"),
+        ("$$(A) $$$(A)", "$(A) $a"),
+        ("$(C) $A $", "$(C) $A $"),
+        ("$(A", "$(A"),
+        ("$(A$(B)", "$(A$(B)"),
+        ("$(A(B)$(B)", "$(A(B)b"),
+        ("$(A))", "a)"),
+    ],
+)
+def test_references_are_expanded(text: str, expanded: str) -> None:
+    assert expand(text, {"A": "a", "B": "b"}) == expanded
+
+
+def test_of_a_long_message_the_end_counts(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, tmp_path / "pods", tmp_path / "containers")
+    file = paths.termination_message("u1", "app", 0)
+    file.parent.mkdir(parents=True)
+    file.write_text("x" * 100 + "y" * MAX_MESSAGE)
+    ended = cri.ContainerStatus(
+        state=cri.CONTAINER_EXITED, labels={state.POD_UID: "u1", state.CONTAINER_NAME: "app"}, exit_code=1
+    )
+    assert message(paths, ended) == "y" * MAX_MESSAGE
+
+
+def test_logs_tell_how_often_a_forgotten_container_was_started(tmp_path: Path) -> None:
+    paths, pod = Paths(tmp_path, tmp_path / "pods", tmp_path / "containers"), made()
+    assert paths.next_attempt(pod, "app") == 0
+    paths.log(pod, "app", 9).parent.mkdir(parents=True)
+    for name in ("9.log", "10.log", "11.log.20260101-000000.gz", "other.log"):
+        (paths.log(pod, "app", 0).parent / name).touch()
+    assert paths.next_attempt(pod, "app") == 12
