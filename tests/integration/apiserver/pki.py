@@ -13,23 +13,33 @@ from cryptography.x509.oid import NameOID
 _KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 _NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "filled")])
 _SIGNED = x509.CertificateSigningRequestBuilder().subject_name(_NAME).sign(_KEY, None)
-_BEGIN = datetime.datetime(2020, 1, 1)
-_CERTIFICATE = (
-    x509.CertificateBuilder()
-    .subject_name(_NAME)
-    .issuer_name(_NAME)
-    .public_key(_KEY.public_key())
-    .serial_number(1)
-    .not_valid_before(_BEGIN)
-    .not_valid_after(_BEGIN + datetime.timedelta(days=36500))
-    .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    .sign(_KEY, None)
-)
+
+
+def _certificate(begin: datetime.datetime, days: int) -> str:
+    """A certificate of a CA in PEM."""
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(_NAME)
+        .issuer_name(_NAME)
+        .public_key(_KEY.public_key())
+        .serial_number(1)
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(_KEY, None)
+    )
+    return made.public_bytes(Encoding.PEM).decode()
+
 
 REQUEST = base64.b64encode(_SIGNED.public_bytes(Encoding.PEM)).decode()
 """A PKCS#10 request in PEM, in base64."""
 STUB = base64.b64encode(_SIGNED.public_bytes(Encoding.DER)).decode()
 """The same in DER."""
-AUTHORITY = _CERTIFICATE.public_bytes(Encoding.PEM).decode()
+AUTHORITY = _certificate(datetime.datetime(2020, 1, 1), 36500)
 """A CA's certificate in PEM."""
+ISSUED = {
+    "certificateChain": _certificate(datetime.datetime(2030, 1, 1), 2), "notBefore": "2030-01-01T00:00:00Z",
+    "beginRefreshAt": "2030-01-02T00:00:00Z", "notAfter": "2030-01-03T00:00:00Z",
+}  # fmt: skip
+"""What is said of a certificate for the key of the requests."""
 CHAIN = base64.b64encode(AUTHORITY.encode()).decode()

@@ -15,6 +15,8 @@ NEVER = frozenset(
         "core.v1.PodSpec.ephemeralContainers",  # only through their subresource
         "core.v1.NodeSpec.configSource",  # dropped since v1.24, like what is reported of it
         "core.v1.NodeStatus.config",
+        "certificates.v1beta1.PodCertificateRequestSpec.pkixPublicKey",  # the stub request is there instead
+        "certificates.v1beta1.PodCertificateRequestSpec.proofOfPossession",
         *(f"events.v1.Event.deprecated{field}" for field in ("Count", "FirstTimestamp", "LastTimestamp", "Source")),
         "flowcontrol.v1.PriorityLevelConfigurationSpec.exempt",  # of the level called so alone
         "certificates.v1.CertificateSigningRequestSpec.extra",  # the server says who asks
@@ -232,7 +234,7 @@ BY_FIELD: dict[str, Any] = {
     # certificates
     "certificates.v1.CertificateSigningRequestSpec.request": pki.REQUEST,
     "certificates.v1beta1.PodCertificateRequestSpec.stubPKCS10Request": pki.STUB,
-    "certificates.v1beta1.PodCertificateRequestSpec.maxExpirationSeconds": 3600,
+    "certificates.v1beta1.PodCertificateRequestSpec.maxExpirationSeconds": 259200,
     "certificates.v1beta1.PodCertificateRequestSpec.unverifiedUserAnnotations": {"example.com/note": "text"},
     "*.trustBundle": pki.AUTHORITY,
     "certificates.v1.CertificateSigningRequestSpec.usages": ["client auth", "digital signature"],
@@ -332,8 +334,7 @@ def _job_status(made: dict[str, Any], variant: int) -> None:
 
 def _certificate_status(made: dict[str, Any], variant: int) -> None:
     made["conditions"][0]["type"] = "Issued"
-    made |= {"certificateChain": pki.AUTHORITY, "beginRefreshAt": "2030-01-03T00:00:00Z",
-             "notAfter": "2030-01-04T00:00:00Z"}  # fmt: skip
+    made |= pki.ISSUED
 
 
 def _claim_status(made: dict[str, Any], variant: int) -> None:

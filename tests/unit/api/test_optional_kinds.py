@@ -14,11 +14,13 @@ from kybern.api.certificates.podcertificaterequest import PodCertificateRequest
 from kybern.api.coordination.leasecandidate import LeaseCandidate
 from kybern.api.dra.devicetaintrule import DeviceTaintRule
 from kybern.api.dra.resourcepoolstatusrequest import ResourcePoolStatusRequest
+from kybern.api.resource import Preparation
 from kybern.api.scheduling.podgroup import PodGroup
 from kybern.api.scheduling.workload import Workload
 from kybern.api.storagemigration.storageversionmigration import StorageVersionMigration
 from kybern.api.types import Object
 
+_OLD = "2001-01-01T00:00:00Z"
 _CONDITION = {"status": "True", "reason": "Because", "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z"}
 
 
@@ -60,12 +62,10 @@ REQUEST: Object = {
     "spec": {
         "signerName": "example.com/one", "podName": "p", "podUID": "1", "serviceAccountName": "s",
         "serviceAccountUID": "2", "nodeName": "n", "nodeUID": "3", "stubPKCS10Request": pki.STUB,
+        "maxExpirationSeconds": 259200,
     }
 }  # fmt: skip
-ISSUED = {
-    "conditions": [condition("Issued")], "certificateChain": pki.AUTHORITY, "notBefore": "2030-01-01T00:00:00Z",
-    "beginRefreshAt": "2030-01-02T00:00:00Z", "notAfter": "2030-01-03T00:00:00Z",
-}  # fmt: skip
+ISSUED = {"conditions": [condition("Issued")], **pki.ISSUED}
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,19 @@ def test_requests_for_pod_certificates_end_once() -> None:
         "immutable after PodCertificateRequest is issued, denied, or failed"
     ]
     early = changed(issued, "status.notAfter", "2029-01-01T00:00:00Z")
-    assert {text.partition(": ")[0] for text in problems(kind, early, REQUEST, "status")} == {
-        "status.notAfter", "status.beginRefreshAt",
-    }  # fmt: skip
+    assert problems(kind, early, REQUEST, "status") == [
+        'status.notAfter: Invalid value: "2029-01-01T00:00:00Z": must be set to the NotAfter time encoded in the leaf '
+        "certificate"
+    ]
+    late = changed(issued, "status.beginRefreshAt", "2030-01-02T23:55:00Z")
+    assert [text.rpartition(": ")[2] for text in problems(kind, late, REQUEST, "status")] == [
+        "must be at least 10 minutes before status.notAfter"
+    ]
+    short = changed(REQUEST, "spec.maxExpirationSeconds", 86400)
+    found = problems(kind, {**short, "status": ISSUED}, short, "status")
+    assert [text.rpartition(": ")[2] for text in found] == [
+        "leaf certificate lifetime must be <= spec.maxExpirationSeconds (86400)"
+    ]
     both = changed(issued, "status.conditions", [condition("Issued"), condition("Failed")])
     assert any("There may be at most one condition" in text for text in problems(kind, both, REQUEST, "status"))
 
@@ -209,6 +219,10 @@ def test_rules_of_taints() -> None:
     assert [text.partition(": ")[0] for text in found] == [
         "spec.deviceSelector.pool", "spec.deviceSelector.device", "spec.taint.effect",
     ]  # fmt: skip
+    before, after = changed(made, "spec.taint.timeAdded", _OLD), changed(made, "spec.taint.timeAdded", _OLD)
+    after["spec"]["taint"]["effect"] = "NoSchedule"
+    DeviceTaintRule().prepare_update(after, before, Preparation())
+    assert after["spec"]["taint"]["timeAdded"] > _OLD
     reported = {**made, "status": {"conditions": [condition("EvictionInProgress", reason="no reason")]}}
     found = problems(DeviceTaintRule(), reported, made, "status")
     assert [text.partition(": ")[0] for text in found] == ["status.conditions[0].reason"]

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from kybern.api import meta, names, validation
 from kybern.api.cells import at, text
@@ -20,11 +22,13 @@ from kybern.api.core.podspec_checks import required
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.types import Object
+from kybern.process.clock import parse_time
 
 ISSUED, DENIED, FAILED = "Issued", "Denied", "Failed"
 _ENDS = (ISSUED, DENIED, FAILED)
 _DAY, _LEAST = 24 * 3600, 3600
-_MOST = 91 * _DAY
+_MOST, _MARGIN = 91 * _DAY, 600
+_KEYS = "RSA3072, RSA4096, ECDSAP256, ECDSAP384, ECDSAP521, ED25519"
 _SUBJECTS = ("podName", "serviceAccountName", "nodeName")
 _REQUEST_SIZE, _CHAIN_SIZE = 10 * 1024, 100 * 1024
 _WRITTEN = ("certificateChain", "notBefore", "beginRefreshAt", "notAfter")
@@ -73,7 +77,7 @@ class PodCertificateRequest(Resource):
         _check_expiry(spec, errors)
         for key in spec.get("unverifiedUserAnnotations") or ():
             validation.domain_prefixed_path(key, f"spec.unverifiedUserAnnotations[{key}]", errors)
-        _check_request(decoded(spec.get("stubPKCS10Request")), errors)
+        _check_request(spec, errors)
 
     def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
         validation.unchanged(obj["spec"], old["spec"], "spec", errors)
@@ -95,7 +99,7 @@ class PodCertificateRequest(Resource):
                 errors.unsupported(f"{path}.type", condition.get("type") or "", _ENDS)
             if condition.get("status") != "True":
                 errors.unsupported(f"{path}.status", condition.get("status") or "", ("True",))
-        _check_certificate(status, {one.get("type") for one in conditions}, errors)
+        _check_certificate(obj, {one.get("type") for one in conditions}, errors)
 
 
 def _check_uid(value: str, path: str, errors: Errors) -> None:
@@ -113,49 +117,89 @@ def _check_expiry(spec: Object, errors: Errors) -> None:
         errors.invalid(path, seconds, f"must be in the range [{_LEAST}, {most}]")
 
 
-def _check_request(data: bytes, errors: Errors) -> None:
-    path = "spec.stubPKCS10Request"
+def _check_request(spec: Object, errors: Errors) -> None:
+    """A request for the key that the certificate is to be for, signed with it."""
+    path, data = "spec.stubPKCS10Request", decoded(spec.get("stubPKCS10Request"))
+    for other in ("pkixPublicKey", "proofOfPossession"):
+        if spec.get(other):
+            errors.invalid(f"spec.{other}", "<value omitted>", "must be empty if stubPKCS10Request is set")
     if not data:
         errors.required(path, "must not be empty")
-    elif len(data) > _REQUEST_SIZE:
+        return
+    if len(data) > _REQUEST_SIZE:
         errors.too_long(path, _REQUEST_SIZE)
-    else:
-        try:
-            valid = x509.load_der_x509_csr(data).is_signature_valid
-        except ValueError as error:
-            errors.invalid(path, "<value omitted>", f"must be a valid PKCS#10 CSR: {error}")
-            return
-        if not valid:
-            errors.invalid(path, "<value omitted>", "must carry a valid proof-of-possession signature")
+        return
+    try:
+        asked = x509.load_der_x509_csr(data)
+        valid, known = asked.is_signature_valid, _is_known(asked.public_key())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        errors.invalid(path, "<value omitted>", f"must be a valid PKCS#10 CSR: {error}")
+        return
+    if not valid:
+        errors.invalid(path, "<value omitted>", "must carry a valid proof-of-possession signature")
+    if not known:
+        errors.invalid(path, "<value omitted>", f"unsupported key type; must be one of {_KEYS}")
 
 
-def _check_certificate(status: Object, ends: set[Any], errors: Errors) -> None:
+def _is_known(key: object) -> bool:
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size in (3072, 4096)
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.name in ("secp256r1", "secp384r1", "secp521r1")
+    return isinstance(key, ed25519.Ed25519PublicKey)
+
+
+def _check_certificate(obj: Object, ends: set[Any], errors: Errors) -> None:
     """The certificate and its times are there where it was issued, and nowhere else."""
+    status = obj.get("status") or {}
     for key in _WRITTEN:
         if ISSUED in ends and not status.get(key):
             errors.required(f"status.{key}", "must be set when the request is issued")
         elif ISSUED not in ends and status.get(key):
             errors.invalid(f"status.{key}", status[key], "must be set if and only if the request is issued")
-    chain, times = status.get("certificateChain") or "", [status.get(key) for key in _WRITTEN[1:]]
+    chain = status.get("certificateChain") or ""
     if len(chain.encode()) > _CHAIN_SIZE:
         errors.too_long("status.certificateChain", _CHAIN_SIZE)
-    elif chain and ISSUED in ends:
-        _check_chain(chain, errors)
-    begin, refresh, end = times
-    if begin and end and begin >= end:
-        errors.invalid("status.notAfter", end, "must be after notBefore")
-    if begin and refresh and end and not begin <= refresh <= end:
-        errors.invalid("status.beginRefreshAt", refresh, "must be between notBefore and notAfter")
+    elif ISSUED in ends and all(status.get(key) for key in _WRITTEN):
+        leaf = _leaf(chain, errors)
+        if leaf is not None:
+            _check_leaf(leaf, obj["spec"], status, errors)
 
 
-def _check_chain(chain: str, errors: Errors) -> None:
-    found = list(blocks(chain.encode()))
-    if not found:
-        errors.invalid("status.certificateChain", "<value omitted>", "must contain at least one certificate")
-    for index, block in enumerate(found):
+def _leaf(chain: str, errors: Errors) -> x509.Certificate | None:
+    """The first certificate of a chain, where all of it can be read."""
+    path, found = "status.certificateChain", []
+    for index, block in enumerate(blocks(chain.encode())):
         try:
             if block.label != "CERTIFICATE":
-                raise ValueError(f"only CERTIFICATE PEM blocks are allowed, found {block.label!r}")
-            x509.load_der_x509_certificate(block.data)
+                raise ValueError(f'only CERTIFICATE PEM blocks are allowed, found "{block.label}"')
+            found.append(x509.load_der_x509_certificate(block.data))
         except ValueError as error:
-            errors.invalid("status.certificateChain", "<value omitted>", f"entry {index}: {error}")
+            errors.invalid(path, "<value omitted>", f"entry {index}: {error}")
+            return None
+    if not found:
+        errors.invalid(path, "<value omitted>", "must contain at least one certificate")
+    return found[0] if found else None
+
+
+def _check_leaf(leaf: x509.Certificate, spec: Object, status: Object, errors: Errors) -> None:
+    """It is for the key that was asked for, as long as was allowed, and the times are its own."""
+    path, asked = "status.certificateChain", x509.load_der_x509_csr(decoded(spec.get("stubPKCS10Request")))
+    if leaf.public_key() != asked.public_key():
+        errors.invalid(path, "<value omitted>", "leaf certificate was not issued to the requested public key")
+    begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+    most = spec.get("maxExpirationSeconds") or 0
+    if end - begin < _LEAST:
+        errors.invalid(path, "<value omitted>", "leaf certificate lifetime must be >= 1 hour")
+    if end - begin > most:
+        detail = f"leaf certificate lifetime must be <= spec.maxExpirationSeconds ({most})"
+        errors.invalid(path, "<value omitted>", detail)
+    for field, own, word in (("notBefore", begin, "NotBefore"), ("notAfter", end, "NotAfter")):
+        if parse_time(status[field]) != own:
+            detail = f"must be set to the {word} time encoded in the leaf certificate"
+            errors.invalid(f"status.{field}", status[field], detail)
+    refresh, here = parse_time(status["beginRefreshAt"]), "status.beginRefreshAt"
+    if refresh < begin + _MARGIN:
+        errors.invalid(here, status["beginRefreshAt"], "must be at least 10 minutes after status.notBefore")
+    if refresh > end - _MARGIN:
+        errors.invalid(here, status["beginRefreshAt"], "must be at least 10 minutes before status.notAfter")

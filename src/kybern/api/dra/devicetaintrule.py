@@ -9,6 +9,7 @@ from kybern.api.dra.resourceslice import default_taints
 from kybern.api.field import Errors
 from kybern.api.resource import METADATA, Deprecated, Preparation, Resource
 from kybern.api.types import Object
+from kybern.process.clock import clock
 
 
 class DeviceTaintRule(Resource):
@@ -25,6 +26,11 @@ class DeviceTaintRule(Resource):
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {}
+
+    def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
+        taint, before = obj["spec"].get("taint") or {}, old["spec"].get("taint") or {}
+        if taint.get("effect") != before.get("effect") and taint.get("timeAdded") == before.get("timeAdded"):
+            obj["spec"] = {**obj["spec"], "taint": {**taint, "timeAdded": clock.stamp()}}
 
     def validate(self, obj: Object, errors: Errors) -> None:
         _check(obj["spec"], None, errors)
