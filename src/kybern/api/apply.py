@@ -59,10 +59,7 @@ def apply(
     config = {name: part for name, part in clone(config).items() if name not in ignore}
     if config["metadata"].pop("managedFields", None):
         raise BadRequest("metadata.managedFields must be nil")
-    said: list[str] = []
-    _check_typed(typ, config, "", said)
-    if said:
-        raise _typed_error(config, api_version, said)
+    check_typed(config, typ, api_version)
     fields = fieldsets.of_object(config, typ, fieldsets.applied, ignore)
     base: Object = clone(live) if live is not None else {}
     entries = managedfields.decode((base.get("metadata") or {}).pop("managedFields", None))
@@ -95,6 +92,14 @@ def apply(
         own.time = previous.time
     merged["metadata"]["managedFields"] = managedfields.encode([*others, own])
     return merged
+
+
+def check_typed(config: Object, typ: Type, api_version: str) -> None:
+    """Raises Unclassified where a configuration's values are of other types, or a list has an item twice."""
+    said: list[str] = []
+    _check_typed(typ, config, "", said)
+    if said:
+        raise _typed_error(config, api_version, said)
 
 
 def undeclared_fields(config: Object, paths: Sequence[str]) -> Unclassified:

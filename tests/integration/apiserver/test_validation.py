@@ -164,6 +164,8 @@ async def test_bodies_that_are_no_objects(api: Api, body: str, said: str) -> Non
         (APPLY, "kind: ConfigMap\n", 400,
          "Incorrect version specified in apply patch. Specified patch version: , expected: v1"),
         (APPLY, "a: [", 400, None),
+        (APPLY, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {k: 1}\n", 500,
+         "failed to create typed patch object (/m; v1, Kind=ConfigMap): .data.k: expected string, got &{1}"),
     ],
 )  # fmt: skip
 async def test_patches_that_do_not_fit(api: Api, kind: str, body: str, code: int, said: str | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from kybern.api import codec, decoding, patch
-from kybern.api.apply import apply, undeclared_fields
+from kybern.api.apply import apply, check_typed, undeclared_fields
 from kybern.api.errors import BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType
 from kybern.api.field import Errors
 from kybern.api.go_values import go_value
@@ -163,7 +163,12 @@ def _configuration(request: Request, resource: Resource, asked: WriteOptions) ->
     if not config.get("kind"):
         raise BadRequest("invalid object type: kind is required")
     body.identify(config, resource, version)
-    unknown = body.check(config, resource, version)
+    try:
+        unknown = body.check(config, resource, version)
+    except BadRequest:
+        # Apply has words of its own for it.
+        check_typed(codec.decode(request.body, codec.YAML), type_of(resource, version) or ANY, served)
+        raise
     if unknown:
         raise undeclared_fields(config, unknown)
     said = [f"error converting YAML to JSON: {complaint}" for complaint in repeated]
