@@ -84,6 +84,25 @@ def test_cp_both_ways(cluster: Cluster, sleeper: str, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_bytes() == (tmp_path / "there").read_bytes()
 
 
+def test_debug_runs_a_container_beside(cluster: Cluster, sleeper: str) -> None:
+    debug = ("debug", "sleeper", "--image=busybox:1.35", "--container=beside", "--profile=general")
+    cluster.kubectl("-n", sleeper, *debug, "--", "sleep", "3600")
+
+    def running() -> bool:
+        path = "jsonpath={.status.ephemeralContainerStatuses[0].state.running}"
+        return bool(cluster.kubectl("-n", sleeper, "get", "pod", "sleeper", "-o", path))
+
+    eventually(running)
+    assert cluster.kubectl("-n", sleeper, "exec", "sleeper", "-c", "beside", "--", "echo", "hello") == "hello\n"
+
+
+def test_run_shows_what_it_says_and_leaves_nothing(cluster: Cluster, namespace: str) -> None:
+    run = ("run", "once", "--image=busybox:1.35", "--restart=Never", "--attach", "--rm", "--quiet")
+    assert "hello" in cluster.kubectl("-n", namespace, *run, "--", "echo", "hello")
+    gone = cluster.kubectl_process("-n", namespace, "get", "pod", "once")
+    assert "NotFound" in gone.stderr
+
+
 @pytest.mark.parametrize("websockets", ["true", "false"])
 def test_port_forward(cluster: Cluster, websockets: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets)

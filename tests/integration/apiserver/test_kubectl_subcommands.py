@@ -5,8 +5,10 @@ What needs running pods has its rows in tests/e2e/test_kubectl.py; ELSEWHERE nam
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from kybern.testing import builders
-from tests.integration.apiserver.conftest import Kubectl
+from tests.integration.apiserver.conftest import TOKEN, Kubectl
 from tests.integration.apiserver.minimal import minimal
 
 ELSEWHERE = frozenset(("attach", "cp", "exec", "logs", "port-forward", "proxy"))
@@ -201,3 +203,25 @@ def test_no_subcommand_is_left_out() -> None:
     created = subprocess.run(["kubectl", "create", "--help"], capture_output=True, text=True, check=True).stdout
     kinds = set(re.findall(r"(?m)^  ([a-z-]+) {2,}\S", created))
     assert kinds - {row.line.split()[1] for row in ROWS if row.line.startswith("create ")} == set()
+
+
+def test_proxy(shop: Shop) -> None:
+    """`kubectl proxy` lets a client without credentials in, and passes watches on."""
+    kubectl = shop.kubectl
+    command = ["kubectl", "--server", kubectl.server, "--token", TOKEN, "--insecure-skip-tls-verify"]
+    command += ["proxy", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().split()[-1]
+            maps = f"http://{address}/api/v1/namespaces/{kubectl.namespace}/configmaps"
+            with urllib.request.urlopen(maps, timeout=10) as answer:
+                listed = json.load(answer)
+            version = listed["metadata"]["resourceVersion"]
+            watch = f"{maps}?watch=1&resourceVersion={version}&timeoutSeconds=10"
+            with urllib.request.urlopen(watch, timeout=10) as told:
+                kubectl.run("create", "configmap", "told")
+                event = json.loads(told.readline())
+            assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "told")
+        finally:
+            process.terminate()
