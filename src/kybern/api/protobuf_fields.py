@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kybern.api.protobuf_admission import ADMISSION_MESSAGES
+from kybern.api.protobuf_devices import DEVICE_MESSAGES
 from kybern.api.protobuf_more import MORE_MESSAGES
 from kybern.api.protobuf_pod import POD_MESSAGES
 from kybern.api.protobuf_storage import STORAGE_MESSAGES
@@ -254,6 +255,7 @@ ROOTS: dict[str, str] = {
     "events.k8s.io/v1": "Event=events.Event",
     "policy/v1": "Eviction PodDisruptionBudget",
     "policy/v1beta1": "Eviction",
+    "resource.k8s.io/v1": "DeviceClass ResourceClaim=resource.ResourceClaim ResourceClaimTemplate ResourceSlice",
     "scheduling.k8s.io/v1": "PriorityClass",
     "storage.k8s.io/v1": "StorageClass VolumeAttributesClass VolumeAttachment CSIDriver CSINode CSIStorageCapacity",
     "authentication.k8s.io/v1": "TokenRequest TokenReview SelfSubjectReview",
@@ -276,7 +278,14 @@ def root(api_version: str, kind: str) -> str:
     return ""
 
 
-ALL_MESSAGES = {**MESSAGES, **POD_MESSAGES, **MORE_MESSAGES, **STORAGE_MESSAGES, **ADMISSION_MESSAGES}
+ALL_MESSAGES = {
+    **MESSAGES,
+    **POD_MESSAGES,
+    **MORE_MESSAGES,
+    **STORAGE_MESSAGES,
+    **ADMISSION_MESSAGES,
+    **DEVICE_MESSAGES,
+}
 
 
 @lru_cache(maxsize=512)

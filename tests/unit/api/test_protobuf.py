@@ -132,6 +132,27 @@ def test_webhooks_rules_lie_in_messages_of_their_own() -> None:
     ]
 
 
+def test_a_slice_of_devices() -> None:
+    number = text(2, text(1, "cores") + text(2, bytes([2 << 3, 8])))
+    fast = text(2, text(1, "fast") + text(2, bytes([3 << 3, 0])))
+    memory = text(3, text(1, "memory") + text(2, text(1, text(1, "8Gi"))))
+    spec = text(1, "d.example.com") + text(2, text(1, "pool") + bytes([2 << 3, 0, 3 << 3, 1])) + text(3, "node")
+    spec += text(6, text(1, "gpu-0") + number + fast + memory)
+    found = protobuf.decode(body("resource.k8s.io/v1", "ResourceSlice", text(2, spec)))
+    assert found["spec"] == {
+        "driver": "d.example.com",
+        "pool": {"name": "pool", "generation": 0, "resourceSliceCount": 1},
+        "nodeName": "node",
+        "devices": [
+            {
+                "name": "gpu-0",
+                "attributes": {"cores": {"int": 8}, "fast": {"bool": False}},
+                "capacity": {"memory": {"value": "8Gi"}},
+            }
+        ],
+    }
+
+
 def test_an_empty_class_is_not_the_same_as_none() -> None:
     """A claim with storageClassName "" wants a volume without a class; one without the field, the default class."""
     found = protobuf.decode(body("v1", "PersistentVolumeClaim", text(2, text(3, "") + text(5, ""))))
@@ -145,7 +166,7 @@ def test_a_field_without_a_table_is_refused_rather_than_lost() -> None:
 
 
 _PARTS = {"KeySelector", "EnvSource", "ProbeHandler", "SecurityProfile", "VolumeSource", "ObjectProjection",
-          "IngressRuleValue", "PersistentVolumeSource", "Rule"}  # fmt: skip
+          "IngressRuleValue", "PersistentVolumeSource", "Rule", "DeviceConfiguration"}  # fmt: skip
 _RENAMED = {"HPA": "HorizontalPodAutoscaler", "HPASpec": "HorizontalPodAutoscalerSpec",
             "HPAStatus": "HorizontalPodAutoscalerStatus"}  # fmt: skip
 
