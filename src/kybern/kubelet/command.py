@@ -8,14 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-
 from kybern.client import kubeconfig
 from kybern.client.rest import Client
-from kybern.kubelet import certificates, config_file, settings
+from kybern.kubelet import config_file, settings
 from kybern.kubelet.config import Config
 from kybern.kubelet.kubelet import Kubelet
-from kybern.process.clock import clock
 from kybern.process.daemon import OperatorError, run_until_signalled
 
 
@@ -114,6 +111,8 @@ async def run(args: argparse.Namespace) -> None:
 async def serve(config: Config) -> None:
     """Get a client certificate if there is none, then be a kubelet until cancelled. Raises OperatorError."""
     if config.bootstrap_kubeconfig:
+        from kybern.kubelet import certificates
+
         await certificates.bootstrap(config)
     client = connect(config)
     try:
@@ -148,17 +147,10 @@ def connect(config: Config) -> Client | None:
         return None
     found = kubeconfig.load(config.kubeconfig)
     if config.rotate_certificates:
+        from kybern.kubelet import certificates
+
         try:
             found = certificates.adopt(config, found)
         except OSError as error:
             raise OperatorError(f"can't keep certificates in --cert-dir {config.cert_dir}: {error.strerror}") from error
-    if found.cert_data:
-        try:
-            expiry = x509.load_pem_x509_certificate(found.cert_data).not_valid_after_utc
-        except ValueError as error:
-            raise OperatorError(f"{config.kubeconfig} has a client certificate that can't be read: {error}") from error
-        if expiry < clock.now():
-            raise OperatorError(
-                f"the client certificate in {config.kubeconfig} expired on {expiry:%Y-%m-%d}; have a new one issued"
-            )
     return kubeconfig.connect(found, "kubelet")

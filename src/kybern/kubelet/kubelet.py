@@ -15,7 +15,7 @@ from typing import Any
 
 from kybern.api.types import Object
 from kybern.client.rest import Client
-from kybern.kubelet import admission, certificates, machine, node_status, termination
+from kybern.kubelet import admission, machine, node_status, termination
 from kybern.kubelet.api_side import APISide
 from kybern.kubelet.builder import Builder
 from kybern.kubelet.config import Config
@@ -152,14 +152,23 @@ class Kubelet:
                 config.http_check_period,
             )  # fmt: skip
             parts["manifest URL"] = self._once_listed(url.run())
-        if self.client and config.rotate_certificates:
-            parts["client certificate"] = certificates.client_rotation(config, self.client).run()
-        if self.client and config.rotate_server_certificates and not config.tls_cert_file:
-            parts["server certificate"] = certificates.server_rotation(config, self.client, self.server.use).run()
+        parts |= self._rotations()
         if self.api:
             parts["api"] = self.api.run(self._listed, self.pods.changed)
             parts["images"] = self._follow_images()
             self.api.node.say("Starting", "Starting kubelet.")
+        return parts
+
+    def _rotations(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What keeps certificates of the cluster's from running out."""
+        config, client, parts = self.config, self.client, {}
+        if client and (config.rotate_certificates or config.rotate_server_certificates):
+            from kybern.kubelet import certificates
+
+            if config.rotate_certificates:
+                parts["client certificate"] = certificates.client_rotation(config, client).run()
+            if config.rotate_server_certificates and not config.tls_cert_file:
+                parts["server certificate"] = certificates.server_rotation(config, client, self.server.use).run()
         return parts
 
     async def _run_runtime(self) -> None:

@@ -11,9 +11,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.client.rest import Client
@@ -111,6 +108,10 @@ def _reviewed(info: Object) -> User:
 
 def user_of_certificate(der: bytes) -> User | None:
     """The common name and the organizations; None if the certificate names nobody, or isn't for clients or of now."""
+    # Nobody may ever come: the library is a fifth of an idle kubelet.
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
     certificate = x509.load_der_x509_certificate(der)
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     try:
