@@ -5,7 +5,7 @@ Who asks must be allowed to `create` certificatesigningrequests/nodeclient, or s
 
 from __future__ import annotations
 
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from kybern.api.cells import at
 from kybern.api.certificates import requests
@@ -15,7 +15,9 @@ from kybern.api.types import Object
 from kybern.client.controller import Failure
 from kybern.controllers.certificatesigningrequest_signing import API_VERSION
 from kybern.controllers.controller import Context, Controller
-from kybern.controllers.signers import accept_kubelet_client
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _MESSAGES = {
     "selfnodeclient": "Auto approving self kubelet client certificate after SubjectAccessReview.",
@@ -82,6 +84,8 @@ class ApprovingController(Controller):
 
 def recognized(found: Object, asked: x509.CertificateSigningRequest) -> list[str]:
     """What the request is: subresources of certificatesigningrequests, the narrower first. Empty: nothing for us."""
+    from kybern.controllers.signers import accept_kubelet_client
+
     spec = found["spec"]
     if spec["signerName"] != KUBELET_CLIENT:
         return []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from cryptography import x509
-
 from kybern.api.cells import at
 from kybern.api.certificates import requests
 from kybern.api.certificates.certificatesigningrequest import APPROVED, DENIED, FAILED
@@ -65,5 +63,7 @@ def due(found: Object) -> float | None:
 
 
 def _expiry(certificate: str) -> float:
+    from cryptography import x509
+
     first = next(requests.blocks(requests.decoded(certificate)))
     return x509.load_der_x509_certificate(first.data).not_valid_after_utc.timestamp()

@@ -10,7 +10,6 @@ from kybern.api.certificates.certificatesigningrequest import APPROVED, DENIED, 
 from kybern.api.errors import NotFound
 from kybern.api.types import Object
 from kybern.client.controller import Failure
-from kybern.controllers import signers
 from kybern.controllers.controller import Context, Controller
 from kybern.controllers.options import Options
 from kybern.process.clock import clock
@@ -45,6 +44,8 @@ class SigningController(Controller):
 
     def _signed(self, found: Object, certificate_file: str, key_file: str) -> Object:
         """The status with a certificate, or with why there is none. Raises Failure."""
+        from kybern.controllers import signers  # with a large library, which most clusters need in their first minutes
+
         spec, status = found["spec"], found["status"]
         usages = spec["usages"]
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ssl
 
 from kybern.api.certificates.certificatesigningrequest import (
     APISERVER_CLIENT,
@@ -11,7 +12,6 @@ from kybern.api.certificates.certificatesigningrequest import (
     LEGACY_UNKNOWN,
 )
 from kybern.controllers.options import Options
-from kybern.controllers.signers import Authority
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import duration
 
@@ -55,7 +55,17 @@ def _pair(args: argparse.Namespace, word: str) -> tuple[str, str] | None:
     if not certificate or not key:
         raise OperatorError(f"{flags[0]} and {flags[1]} go together; give both or neither")
     try:
-        Authority.read(certificate, key)
+        _check(certificate, key)
     except (OSError, ValueError) as error:
         raise OperatorError(f"{flags[0]} {certificate}, {flags[1]} {key}: {error}") from error
     return certificate, key
+
+
+def _check(certificate: str, key: str) -> None:
+    """Raises OSError or ValueError for what can't sign. The library that says why is large: it is loaded only then."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: b"")
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        from kybern.controllers.signers import Authority
+
+        Authority.read(certificate, key)

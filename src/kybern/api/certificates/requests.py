@@ -1,4 +1,7 @@
-"""PEM, PKCS#10 requests and certificates as the fields of CertificateSigningRequests hold them: base64 over PEM."""
+"""PEM, PKCS#10 requests and certificates as the fields of CertificateSigningRequests hold them: base64 over PEM.
+
+The library of certificates is imported where it is used: components that only know the kinds do without its 8 MiB.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _BLOCK = re.compile(
     rb"(?:\A|\n)-----BEGIN ([^\r\n]*?)-----[ \t]*\r?\n(.*?)-----END \1-----[ \t]*(?=\r?\n|\Z)", re.DOTALL
@@ -52,6 +54,8 @@ def encoded(pem: bytes) -> str:
 
 def parse(field: str | None) -> x509.CertificateSigningRequest:
     """The request in `spec.request`. Raises ValueError, in upstream's words where it has any."""
+    from cryptography import x509
+
     first = next(blocks(decoded(field)), None)
     if first is None or first.label != "CERTIFICATE REQUEST":
         raise ValueError("PEM block type must be CERTIFICATE REQUEST")
@@ -63,6 +67,8 @@ def parse(field: str | None) -> x509.CertificateSigningRequest:
 
 def verified(field: str | None) -> x509.CertificateSigningRequest:
     """`parse`, and its signature is that of its own key. Raises ValueError."""
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
     found = parse(field)
     if not found.is_signature_valid:
         key = found.public_key()
@@ -75,6 +81,8 @@ def verified(field: str | None) -> x509.CertificateSigningRequest:
 
 def check_certificates(pem: bytes) -> None:
     """Raises ValueError unless `pem` holds certificates, at least one, and nothing else."""
+    from cryptography import x509
+
     count = 0
     for block in blocks(pem):
         if block.label != "CERTIFICATE":
@@ -92,17 +100,23 @@ def check_certificates(pem: bytes) -> None:
 
 def common_name(name: x509.Name) -> str:
     """The subject's CN; the last one counts."""
+    from cryptography.x509.oid import NameOID
+
     found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(found[-1].value) if found else ""
 
 
 def organizations(name: x509.Name) -> list[str]:
     """The subject's O values."""
+    from cryptography.x509.oid import NameOID
+
     return [str(one.value) for one in name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
 
 
 def alternative_names(request: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
     """The DNS, email, IP and URI names that are asked for, in the order certificates list them."""
+    from cryptography import x509
+
     try:
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
