@@ -6,8 +6,6 @@ Source: Kubernetes documentation, "Authenticating with Bootstrap Tokens", Config
 
 from __future__ import annotations
 
-import jwt
-
 from kybern.api import bootstraptokens as tokens
 from kybern.api.errors import NotFound
 from kybern.api.types import Object
@@ -64,6 +62,8 @@ def signatures(content: str, secrets: list[Object], now: float) -> dict[str, str
 
 def detached_signature(content: str, token_id: str, token_secret: str) -> str:
     """A JWS over `content` without the content itself (RFC 7515, appendix F)."""
+    import jwt  # with a large library, which clusters without such tokens don't need
+
     key = token_secret.encode().ljust(_KEY_LENGTH, b"\0")
     whole = jwt.api_jws.encode(content.encode(), key, "HS256", {"kid": token_id, "typ": ""}, sort_headers=True)
     header, _, signature = whole.split(".")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,32 +94,44 @@ class ServiceAccountTokenController(Controller):
 
 
 class Signer:
-    """Signs with the key of --service-account-private-key-file. Raises OperatorError."""
+    """Signs with the key of --service-account-private-key-file, which is looked at closely when it first does.
+    Raises OperatorError."""
 
     def __init__(self, pem: str) -> None:
-        # Only those who make such Secrets need the libraries.
+        self._pem = pem
+        if "PRIVATE KEY-----" not in pem:
+            raise OperatorError("--service-account-private-key-file has no private key")
+
+    def __call__(self, said: dict[str, str]) -> str:
+        key, algorithm, key_id = self._key
+        return self._encode(said, key, algorithm=algorithm, headers={"kid": key_id})
+
+    @cached_property
+    def _encode(self) -> Callable[..., str]:
+        # Few make such Secrets, and the libraries are large.
         import jwt
+
+        return jwt.encode
+
+    @cached_property
+    def _key(self) -> tuple[Any, str, str]:
+        """The key, its algorithm and its id."""
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
         try:
-            key = serialization.load_pem_private_key(pem.encode(), None)
+            key = serialization.load_pem_private_key(self._pem.encode(), None)
         except (ValueError, TypeError) as error:
             raise OperatorError(f"--service-account-private-key-file: {error}") from error
         if isinstance(key, rsa.RSAPrivateKey):
-            self._algorithm = "RS256"
+            algorithm = "RS256"
         elif isinstance(key, ec.EllipticCurvePrivateKey):
-            self._algorithm = {256: "ES256", 384: "ES384", 521: "ES512"}[key.curve.key_size]
+            algorithm = {256: "ES256", 384: "ES384", 521: "ES512"}[key.curve.key_size]
         else:
             raise OperatorError("--service-account-private-key-file is neither an RSA nor an ECDSA key")
         form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         digest = hashlib.sha256(key.public_key().public_bytes(*form)).digest()
-        self._id = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        self._key: Any = key
-        self._encode = jwt.encode
-
-    def __call__(self, said: dict[str, str]) -> str:
-        return self._encode(said, self._key, algorithm=self._algorithm, headers={"kid": self._id})
+        return key, algorithm, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def filled(secret: Object, account: Object, root_ca: str, sign: Signer) -> Object | None:
