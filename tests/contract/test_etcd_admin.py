@@ -14,7 +14,9 @@ from tests.contract.test_store import PODS
 from tests.contract.test_store_etcd import running
 
 from kybern.store import open_store
-from kybern.store.base import StoreUnavailable
+from kybern.store.base import Compacted, Entry, Store, StoreUnavailable
+from kybern.store.etcd_client import EtcdClient
+from kybern.store.etcd_compaction import Compactor
 from kybern.testing.etcd import EtcdServers, free_ports
 
 
@@ -26,6 +28,17 @@ async def kybern(servers: EtcdServers | None, *args: str, code: int = 0) -> str:
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
     assert done.returncode == code, done.stderr
     return done.stderr if code else done.stdout
+
+
+async def fill(store: Store) -> Entry:
+    """Write until etcd has no more space; gives what is there then, for the write that it refuses may be done."""
+    made = await store.create(PODS + "a", b"")
+    with pytest.raises(StoreUnavailable, match="space exceeded"):
+        for number in itertools.count():
+            made = await store.update(PODS + "a", b"%d" % number * 20_000, expect=made.mod_revision)
+    last = await store.get(PODS + "a")
+    assert last is not None
+    return last
 
 
 async def test_a_snapshot_brings_everything_back(tmp_path: Path) -> None:
@@ -104,13 +117,56 @@ async def test_members_are_replaced(tmp_path: Path) -> None:
         await store.close()
 
 
+async def test_what_can_not_be_added_replaces_nobody(tmp_path: Path) -> None:
+    async with running(tmp_path, 2) as servers:
+        there = await kybern(servers, "member", "list")
+        (port,) = free_ports(1)
+        for name, peer, said in (
+            ("m2", "nowhere", "'nowhere' is no peer URL; write it like https://10.0.0.3:2380"),
+            ("m2", f"http://127.0.0.1:{port}/path", "is no peer URL"),
+            ("m2", "http://127.0.0.1:65536", "is no peer URL"),
+            ("m0", f"http://127.0.0.1:{port}", "there is a member m0 already; choose another name"),
+            ("m2", servers.peers[0], f"{servers.peers[0]} is the peer URL of member m0 already"),
+        ):
+            for words in (["add"], ["replace", "m1"]):
+                complaint = await kybern(servers, "member", *words, name, peer, code=1)
+                assert said in complaint
+                assert complaint.count("\n") == 1
+        assert await kybern(servers, "member", "list") == there
+
+
+async def test_a_full_database_is_mended_as_the_alarm_says(tmp_path: Path) -> None:
+    async with running(tmp_path, flags=["--quota-backend-bytes=4000000"]) as servers:
+        store = await open_store(servers.location)
+        made = await fill(store)
+        said = await kybern(servers, "alarm", "list")
+        assert "NOSPACE: the database is as large as" in said
+        for words in re.findall("`kybern etcd (.+?)`", said):
+            await kybern(servers, *words.split())
+        assert await kybern(servers, "alarm", "list") == ""
+        await store.update(PODS + "a", b"1", expect=made.mod_revision)
+        await store.close()
+
+
+async def test_history_goes_also_while_the_database_is_full(tmp_path: Path) -> None:
+    async with running(tmp_path, flags=["--quota-backend-bytes=4000000"]) as servers:
+        store, client = await open_store(servers.location, compaction_interval=0), EtcdClient(servers.clients)
+        compactor = Compactor(client, 0)
+        assert await compactor.turn()
+        made = await fill(store)
+        assert await compactor.turn()
+        assert await compactor.turn()
+        with pytest.raises(Compacted):
+            await store.get(PODS + "a", revision=made.mod_revision - 1)
+        assert (await store.get(PODS + "a", revision=made.mod_revision)) == made
+        await client.close()
+        await store.close()
+
+
 async def test_space_is_given_back_and_the_alarm_ended(tmp_path: Path) -> None:
     async with running(tmp_path, flags=["--quota-backend-bytes=4000000"]) as servers:
         store = await open_store(servers.location)
-        made = await store.create(PODS + "a", b"")
-        with pytest.raises(StoreUnavailable, match="space exceeded"):
-            for number in itertools.count():
-                made = await store.update(PODS + "a", b"%d" % number * 20_000, expect=made.mod_revision)
+        made = await fill(store)
         assert "NOSPACE" in await kybern(servers, "alarm", "list")
         await store.compact(await store.revision())
         for _ in range(50):  # compaction goes on after its answer

@@ -294,7 +294,7 @@ async def test_a_full_etcd_says_what_to_do(tmp_path: Path) -> None:
             for number in itertools.count():
                 await store.create(f"{PODS}{number}", b"x" * 100_000)
 
-        with pytest.raises(StoreUnavailable, match="space exceeded; compact it, then `kybern etcd defrag`"):
+        with pytest.raises(StoreUnavailable, match="space exceeded; `kybern etcd compact`, then `kybern etcd defrag`"):
             await asyncio.wait_for(fill(), 60)
         client = EtcdClient(servers.clients)
         alarms = await client.call(ALARM, etcd.AlarmRequest())

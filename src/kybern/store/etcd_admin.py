@@ -16,12 +16,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError
 from kybern.store._generated import etcd_pb2 as etcd
+from kybern.store.etcd_changes import latest_revision
 from kybern.store.etcd_client import (
     ALARM,
+    COMPACT,
     DEFRAGMENT,
     MEMBER_ADD,
     MEMBER_LIST,
@@ -33,7 +36,8 @@ from kybern.store.etcd_client import (
     Method,
 )
 
-DEFRAGMENT_SECONDS = 300.0
+MAINTENANCE_SECONDS = 300.0
+"""For work on all of a database."""
 SETTLING_SECONDS = 30.0
 TRY_SECONDS = 4.0
 """For one attempt to change members: if its leader is lost etcd never answers it."""
@@ -149,6 +153,28 @@ async def named(client: EtcdClient, text: str) -> etcd.Member:
     raise OperatorError(f"no member {text!r}; there are {names}")
 
 
+def check_new(known: Sequence[etcd.Member], name: str, peers: Sequence[str], *, leaving: int = 0) -> None:
+    """Whether a member can be added once that with the id `leaving` is gone. Raises OperatorError."""
+    for peer in peers:
+        if not _is_peer(peer):
+            raise OperatorError(f"{peer!r} is no peer URL; write it like https://10.0.0.3:2380")
+    for member in known:
+        if leaving == member.ID:
+            continue
+        if member.name == name:
+            raise OperatorError(f"there is a member {name} already; choose another name")
+        if taken := sorted(set(peers).intersection(member.peerURLs)):
+            raise OperatorError(f"{taken[0]} is the peer URL of member {member.name or f'{member.ID:x}'} already")
+
+
+def _is_peer(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname and parts.port) and url.count("/") == 2
+    except ValueError:
+        return False
+
+
 async def add_member(client: EtcdClient, name: str, peers: Sequence[str], *, learner: bool = False) -> list[str]:
     """Have the cluster expect a member; gives the flags its etcd must be started with. Raises EtcdFailure."""
     request = etcd.MemberAddRequest(peerURLs=peers, isLearner=learner)
@@ -199,6 +225,26 @@ async def _reconfigure(client: EtcdClient, method: Method, request: Any, *, done
 
 # Space and alarms
 
+ALARMS = {
+    "NOSPACE": "the database is as large as --quota-backend-bytes, so nothing is written: `kybern etcd compact`, then "
+    "`kybern etcd defrag`, then `kybern etcd alarm disarm`",
+    "CORRUPT": "its data is not that of the others: `kybern etcd member replace`, then `kybern etcd alarm disarm`",
+}
+"""What each means, and what to do."""
+
+
+async def compact(client: EtcdClient) -> int:
+    """Forget all history, which a full database still allows; gives the revision from which on it is known. Raises
+    EtcdFailure."""
+    revision = await latest_revision(client)
+    request = etcd.CompactionRequest(revision=revision, physical=True)
+    try:
+        await client.call(COMPACT, request, timeout=MAINTENANCE_SECONDS)
+    except EtcdFailure as failure:
+        if "has been compacted" not in failure.details:
+            raise
+    return revision
+
 
 async def defragment(client: EtcdClient) -> list[tuple[str, int, int]]:
     """Give back what compaction freed, endpoint after endpoint, the leader last: each stands still meanwhile. Gives
@@ -207,7 +253,7 @@ async def defragment(client: EtcdClient) -> list[tuple[str, int, int]]:
     order = sorted(states, key=lambda endpoint: states[endpoint].leader == states[endpoint].header.member_id)
     done = []
     for endpoint in order:
-        await client.call(DEFRAGMENT, etcd.DefragmentRequest(), endpoint=endpoint, timeout=DEFRAGMENT_SECONDS)
+        await client.call(DEFRAGMENT, etcd.DefragmentRequest(), endpoint=endpoint, timeout=MAINTENANCE_SECONDS)
         done.append((endpoint, states[endpoint].dbSize, (await _status(client, endpoint)).dbSize))
     return done
 

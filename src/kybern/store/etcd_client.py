@@ -48,7 +48,7 @@ _OPTIONS = [
 _WITH_LEADER = (("hasleader", "true"),)
 """Metadata: a member that has lost the others says so instead of keeping us waiting."""
 _ADVICE = {
-    "database space exceeded": "compact it, then `kybern etcd defrag` and `kybern etcd alarm disarm`, "
+    "database space exceeded": "`kybern etcd compact`, then `kybern etcd defrag` and `kybern etcd alarm disarm`, "
     "or start etcd with a larger --quota-backend-bytes",
     "corrupt cluster": "see `kybern etcd alarm list` and replace the member with `kybern etcd member replace`",
     "permission denied": "etcd's own access control is on; give the client certificate's user a root role",

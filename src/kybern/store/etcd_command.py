@@ -26,6 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="area", required=True)
     _add_snapshot(actions.add_parser("snapshot", help="save and restore everything"))
     _add_member(actions.add_parser("member", help="who belongs to the cluster"))
+    actions.add_parser("compact", help="forget all history: whoever watches the past has to list anew")
     actions.add_parser("defrag", help="give back the space that compaction freed, on every endpoint named")
     alarm = actions.add_parser("alarm", help="what keeps it from writing").add_subparsers(dest="action", required=True)
     alarm.add_parser("list", help="show alarms")
@@ -124,6 +125,11 @@ async def _list_members(client: EtcdClient, args: argparse.Namespace) -> None:
 
 
 async def _add(client: EtcdClient, args: argparse.Namespace) -> None:
+    admin.check_new(await admin.members(client), args.name, args.peers)
+    await _expect(client, args)
+
+
+async def _expect(client: EtcdClient, args: argparse.Namespace) -> None:
     flags = await admin.add_member(client, args.name, args.peers, learner=getattr(args, "learner", False))
     _say(f"the cluster expects {args.name}; start its etcd, without data, with")
     _say("  " + " ".join(flags))
@@ -140,8 +146,15 @@ async def _remove(client: EtcdClient, args: argparse.Namespace) -> None:
 
 
 async def _replace(client: EtcdClient, args: argparse.Namespace) -> None:
+    old = await admin.named(client, args.member)
+    # Looked at first: what can't be added must not cost the old one its place.
+    admin.check_new(await admin.members(client), args.name, args.peers, leaving=old.ID)
     await _remove(client, args)
-    await _add(client, args)
+    await _expect(client, args)
+
+
+async def _compact(client: EtcdClient, args: argparse.Namespace) -> None:
+    _say(f"history before revision {await admin.compact(client)} is forgotten")
 
 
 async def _defragment(client: EtcdClient, args: argparse.Namespace) -> None:
@@ -151,7 +164,7 @@ async def _defragment(client: EtcdClient, args: argparse.Namespace) -> None:
 
 async def _list_alarms(client: EtcdClient, args: argparse.Namespace) -> None:
     for member, name in await admin.alarms(client):
-        _say(f"{member:x}  {name}")
+        _say(f"{member:x}  {name}: {admin.ALARMS.get(name, 'see its log')}")
 
 
 async def _disarm(client: EtcdClient, args: argparse.Namespace) -> None:
@@ -169,6 +182,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[EtcdClient, argparse.Namespace], Await
     ("member", "promote"): _promote,
     ("member", "remove"): _remove,
     ("member", "replace"): _replace,
+    ("compact", ""): _compact,
     ("defrag", ""): _defragment,
     ("alarm", "list"): _list_alarms,
     ("alarm", "disarm"): _disarm,

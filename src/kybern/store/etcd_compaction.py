@@ -14,6 +14,7 @@ import logging
 
 from kybern.store._generated import etcd_pb2 as etcd
 from kybern.store.base import StoreUnavailable
+from kybern.store.etcd_changes import latest_revision
 from kybern.store.etcd_client import COMPACT, TXN, EtcdClient, EtcdFailure
 
 log = logging.getLogger(__name__)
@@ -57,17 +58,32 @@ class Compactor:
         seen = etcd.Compare(target=etcd.Compare.VERSION, key=KEY, version=self.version)
         put = etcd.RequestOp(request_put=etcd.PutRequest(key=KEY, value=str(self.noted).encode()))
         look = etcd.RequestOp(request_range=etcd.RangeRequest(key=KEY))
-        answer = await self._client.call(TXN, etcd.TxnRequest(compare=[seen], success=[put], failure=[look]))
+        try:
+            answer = await self._client.call(TXN, etcd.TxnRequest(compare=[seen], success=[put], failure=[look]))
+        except EtcdFailure as failure:
+            if "database space exceeded" not in failure.details:
+                raise
+            return await self._turn_when_full()
         noted, self.noted = self.noted, answer.header.revision
         if not answer.succeeded:
             self.version = answer.responses[0].response_range.kvs[0].version
             return False
         self.version += 1
-        if noted:
-            try:
-                await self._client.call(COMPACT, etcd.CompactionRequest(revision=noted))
-            except EtcdFailure as failure:
-                if "has been compacted" not in failure.details:
-                    raise
-            log.debug("compacted to revision %d", noted)
+        await self._compact(noted)
         return True
+
+    async def _turn_when_full(self) -> bool:
+        """Nobody can write the key, but history can go, without which there is never space again: everybody's turn."""
+        noted, self.noted = self.noted, await latest_revision(self._client)
+        await self._compact(noted)
+        return True
+
+    async def _compact(self, revision: int) -> None:
+        if not revision:
+            return
+        try:
+            await self._client.call(COMPACT, etcd.CompactionRequest(revision=revision))
+        except EtcdFailure as failure:
+            if "has been compacted" not in failure.details:
+                raise
+        log.debug("compacted to revision %d", revision)
