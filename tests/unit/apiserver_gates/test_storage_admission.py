@@ -86,7 +86,7 @@ GROWS = storage_class("grows", allowVolumeExpansion=True)
     [
         (claim("2Gi", storageClassName="grows"), claim(storageClassName="grows"), ""),
         (claim("1Gi", storageClassName="fixed"), claim("2Gi", storageClassName="fixed"), ""),
-        (claim("2Gi", storageClassName="grows"), claim(phase="Pending", storageClassName="grows"), "only bound"),
+        (claim("2Gi", storageClassName="grows"), claim(phase="Pending", storageClassName="grows"), "Only bound"),
         (claim("2Gi", storageClassName="fixed"), claim(storageClassName="fixed"), "only dynamically provisioned pvc"),
         (claim("2Gi", storageClassName="grows"), claim(storageClassName="fixed"), "only dynamically provisioned pvc"),
         (claim("2Gi"), claim(), "only dynamically provisioned pvc"),

@@ -11,7 +11,7 @@ from kybern.api.core.persistentvolume import storage_class
 from kybern.apiserver.admission.base import UPDATE, Attributes, Plugin
 from kybern.apiserver.app import App
 
-_NOT_BOUND = "only bound persistent volume claims can be expanded"
+_NOT_BOUND = "Only bound persistent volume claims can be expanded"
 _NO_GROWTH = (
     "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
 )
