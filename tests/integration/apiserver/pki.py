@@ -37,9 +37,12 @@ STUB = base64.b64encode(_SIGNED.public_bytes(Encoding.DER)).decode()
 """The same in DER."""
 AUTHORITY = _certificate(datetime.datetime(2020, 1, 1), 36500)
 """A CA's certificate in PEM."""
-ISSUED = {
-    "certificateChain": _certificate(datetime.datetime(2030, 1, 1), 2), "notBefore": "2030-01-01T00:00:00Z",
-    "beginRefreshAt": "2030-01-02T00:00:00Z", "notAfter": "2030-01-03T00:00:00Z",
-}  # fmt: skip
-"""What is said of a certificate for the key of the requests."""
 CHAIN = base64.b64encode(AUTHORITY.encode()).decode()
+
+
+def issued() -> dict[str, str]:
+    """What is said of a certificate for the key of the requests that begins now and is good for two days."""
+    begin = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    written = [(begin + datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in range(3)]
+    times = dict(zip(("notBefore", "beginRefreshAt", "notAfter"), written, strict=True))
+    return {"certificateChain": _certificate(begin.replace(tzinfo=None), 2), **times}

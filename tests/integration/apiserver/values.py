@@ -334,7 +334,7 @@ def _job_status(made: dict[str, Any], variant: int) -> None:
 
 def _certificate_status(made: dict[str, Any], variant: int) -> None:
     made["conditions"][0]["type"] = "Issued"
-    made |= pki.ISSUED
+    made |= pki.issued()
 
 
 def _claim_status(made: dict[str, Any], variant: int) -> None:

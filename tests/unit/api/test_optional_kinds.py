@@ -65,15 +65,14 @@ REQUEST: Object = {
         "maxExpirationSeconds": 259200,
     }
 }  # fmt: skip
-ISSUED = {"conditions": [condition("Issued")], **pki.ISSUED}
+ISSUED = {"conditions": [condition("Issued")], **pki.issued()}
 
 
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
         ("spec.nodeName", "n", []),
-        ("spec.podName", "", ["spec.podName: Required value"]),
-        ("spec.podUID", "", ["spec.podUID: Required value: must not be empty"]),
+        ("spec.podUID", "", ['spec.podUID: Invalid value: "": must not be empty']),
         ("spec.maxExpirationSeconds", 60,
          ["spec.maxExpirationSeconds: Invalid value: 60: must be in the range [3600, 7862400]"]),
         ("spec.stubPKCS10Request", "", ["spec.stubPKCS10Request: Required value: must not be empty"]),
@@ -95,19 +94,23 @@ def test_requests_for_pod_certificates_end_once() -> None:
     assert [text.rpartition(": ")[2] for text in found] == [
         "immutable after PodCertificateRequest is issued, denied, or failed"
     ]
-    early = changed(issued, "status.notAfter", "2029-01-01T00:00:00Z")
-    assert problems(kind, early, REQUEST, "status") == [
-        'status.notAfter: Invalid value: "2029-01-01T00:00:00Z": must be set to the NotAfter time encoded in the leaf '
-        "certificate"
-    ]
-    late = changed(issued, "status.beginRefreshAt", "2030-01-02T23:55:00Z")
-    assert [text.rpartition(": ")[2] for text in problems(kind, late, REQUEST, "status")] == [
-        "must be at least 10 minutes before status.notAfter"
-    ]
+    wrong = {
+        "notAfter": ("2029-01-01T00:00:00Z", "must be set to the NotAfter time encoded in the leaf certificate"),
+        "notBefore": ("2029-01-01T00:00:00Z", "must be set to the NotBefore time encoded in the leaf certificate"),
+        "beginRefreshAt": (ISSUED["notAfter"], "must be at least 10 minutes before status.notAfter"),
+    }
+    for field, (value, said) in wrong.items():
+        assert problems(kind, changed(issued, f"status.{field}", value), REQUEST, "status") == [
+            f'status.{field}: Invalid value: "{value}": {said}'
+        ]
     short = changed(REQUEST, "spec.maxExpirationSeconds", 86400)
     found = problems(kind, {**short, "status": ISSUED}, short, "status")
     assert [text.rpartition(": ")[2] for text in found] == [
         "leaf certificate lifetime must be <= spec.maxExpirationSeconds (86400)"
+    ]
+    early = {**REQUEST, "status": {"notBefore": ISSUED["notBefore"]}}
+    assert problems(kind, early, REQUEST, "status") == [
+        'status: Invalid value: status is immutable unless transitioning to "Issued", "Denied", or "Failed"'
     ]
     both = changed(issued, "status.conditions", [condition("Issued"), condition("Failed")])
     assert any("There may be at most one condition" in text for text in problems(kind, both, REQUEST, "status"))

@@ -7,7 +7,6 @@ Source: API reference, PodCertificateRequest v1beta1 certificates.k8s.io; KEP-43
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,23 +14,28 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from kybern.api import meta, names, validation
 from kybern.api.cells import at, text
-from kybern.api.certificates.requests import blocks, decoded
+from kybern.api.certificates.requests import Block, blocks, decoded
 from kybern.api.certificates.signernames import check_signer
 from kybern.api.conditions import validate_conditions
-from kybern.api.core.podspec_checks import required
-from kybern.api.field import Errors
+from kybern.api.core.podspec_checks import follows
+from kybern.api.field import OMITTED, Errors
 from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.types import Object
-from kybern.process.clock import parse_time
+from kybern.process.clock import clock, parse_time
 
 ISSUED, DENIED, FAILED = "Issued", "Denied", "Failed"
 _ENDS = (ISSUED, DENIED, FAILED)
 _DAY, _LEAST = 24 * 3600, 3600
-_MOST, _MARGIN = 91 * _DAY, 600
+_MOST, _MARGIN, _SKEW = 91 * _DAY, 600, 300
 _KEYS = "RSA3072, RSA4096, ECDSAP256, ECDSAP384, ECDSAP521, ED25519"
 _SUBJECTS = ("podName", "serviceAccountName", "nodeName")
 _REQUEST_SIZE, _CHAIN_SIZE = 10 * 1024, 100 * 1024
-_WRITTEN = ("certificateChain", "notBefore", "beginRefreshAt", "notAfter")
+_CONSISTENT = "must be present and consistent with the issued certificate"
+_TIMES = {
+    "notBefore": _CONSISTENT,
+    "notAfter": _CONSISTENT,
+    "beginRefreshAt": "must be present and in the range [notbefore+10min, notafter-10min]",
+}
 
 
 def _state(obj: Object) -> str:
@@ -71,7 +75,7 @@ class PodCertificateRequest(Resource):
         spec = obj["spec"]
         check_signer(spec.get("signerName") or "", errors)
         for name in _SUBJECTS:
-            required(names.dns_subdomain, spec.get(name), f"spec.{name}", errors)
+            follows(names.dns_subdomain, spec.get(name) or "", f"spec.{name}", errors)
         for key in ("podUID", "serviceAccountUID", "nodeUID"):
             _check_uid(spec.get(key) or "", f"spec.{key}", errors)
         _check_expiry(spec, errors)
@@ -84,27 +88,46 @@ class PodCertificateRequest(Resource):
 
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         status, before = obj.get("status") or {}, old.get("status") or {}
-        if before.get("conditions"):
-            if not meta.same(status, before):
-                errors.invalid("status", status, "immutable after PodCertificateRequest is issued, denied, or failed")
-            return
         conditions = status.get("conditions") or []
-        validate_conditions(conditions, "status.conditions", errors)
-        if len(conditions) > 1:
-            detail = "There may be at most one condition with type Issued, Denied, or Failed"
-            errors.invalid("status.conditions", conditions, detail)
-        for index, condition in enumerate(conditions):
-            path = f"status.conditions[{index}]"
-            if condition.get("type") not in _ENDS:
-                errors.unsupported(f"{path}.type", condition.get("type") or "", _ENDS)
-            if condition.get("status") != "True":
-                errors.unsupported(f"{path}.status", condition.get("status") or "", ("True",))
-        _check_certificate(obj, {one.get("type") for one in conditions}, errors)
+        _check_conditions(conditions, errors)
+        if errors:
+            return
+        ends, ended = ({one.get("type") for one in part.get("conditions") or ()} for part in (status, before))
+        if ended:
+            _same(status, before, "immutable after PodCertificateRequest is issued, denied, or failed", errors)
+        elif ISSUED in ends:
+            _check_issued(obj["spec"], status, errors)
+        elif ends:
+            detail = "non-condition status fields must be empty when denying or failing the PodCertificateRequest"
+            _same(status, {"conditions": conditions}, detail, errors)
+        else:
+            detail = 'status is immutable unless transitioning to "Issued", "Denied", or "Failed"'
+            _same(status, before, detail, errors)
+
+
+def _same(status: Object, wanted: Object, detail: str, errors: Errors) -> None:
+    if not meta.same(status, wanted):
+        errors.invalid("status", OMITTED, detail)
+
+
+def _check_conditions(conditions: list[Object], errors: Errors) -> None:
+    """At most one, which says how it ended."""
+    for index, condition in enumerate(conditions):
+        path, kind = f"status.conditions.[{index}]", condition.get("type") or ""
+        if kind not in _ENDS:
+            errors.unsupported(f"{path}.type", kind, _ENDS)
+            continue
+        if index:
+            detail = 'There may be at most one condition with type "Issued", "Denied", or "Failed"'
+            errors.invalid(f"{path}.type", kind, detail)
+        if condition.get("status") != "True":
+            errors.unsupported(f"{path}.status", condition.get("status") or "", ("True",))
+    validate_conditions(conditions, "status.conditions", errors)
 
 
 def _check_uid(value: str, path: str, errors: Errors) -> None:
     if not value:
-        errors.required(path, "must not be empty")
+        errors.invalid(path, value, "must not be empty")
     elif len(value) > 128:
         errors.too_long(path, 128)
 
@@ -149,57 +172,70 @@ def _is_known(key: object) -> bool:
     return isinstance(key, ed25519.Ed25519PublicKey)
 
 
-def _check_certificate(obj: Object, ends: set[Any], errors: Errors) -> None:
-    """The certificate and its times are there where it was issued, and nowhere else."""
-    status = obj.get("status") or {}
-    for key in _WRITTEN:
-        if ISSUED in ends and not status.get(key):
-            errors.required(f"status.{key}", "must be set when the request is issued")
-        elif ISSUED not in ends and status.get(key):
-            errors.invalid(f"status.{key}", status[key], "must be set if and only if the request is issued")
-    chain = status.get("certificateChain") or ""
+def _check_issued(spec: Object, status: Object, errors: Errors) -> None:
+    """The chain and its times, in upstream's order: the first complaint is the last."""
+    path, chain = "status.certificateChain", status.get("certificateChain") or ""
     if len(chain.encode()) > _CHAIN_SIZE:
-        errors.too_long("status.certificateChain", _CHAIN_SIZE)
-    elif ISSUED in ends and all(status.get(key) for key in _WRITTEN):
-        leaf = _leaf(chain, errors)
-        if leaf is not None:
-            _check_leaf(leaf, obj["spec"], status, errors)
-
-
-def _leaf(chain: str, errors: Errors) -> x509.Certificate | None:
-    """The first certificate of a chain, where all of it can be read."""
-    path, found = "status.certificateChain", []
-    for index, block in enumerate(blocks(chain.encode())):
-        try:
-            if block.label != "CERTIFICATE":
-                raise ValueError(f'only CERTIFICATE PEM blocks are allowed, found "{block.label}"')
-            found.append(x509.load_der_x509_certificate(block.data))
-        except ValueError as error:
-            errors.invalid(path, "<value omitted>", f"entry {index}: {error}")
-            return None
+        errors.too_long(path, _CHAIN_SIZE)
+        return
+    found = list(blocks(chain.encode()))
     if not found:
-        errors.invalid(path, "<value omitted>", "must contain at least one certificate")
-    return found[0] if found else None
+        errors.invalid(path, chain, "issued certificate chain must contain at least one certificate")
+        return
+    problem = _unread(found[0], "leaf")
+    if problem:
+        errors.invalid(path, chain, problem)
+        return
+    _check_leaf(x509.load_der_x509_certificate(found[0].data), spec, status, errors)
+    problem = next(filter(None, (_unread(block, "intermediate") for block in found[1:])), "")
+    if problem and not errors:
+        errors.invalid(path, chain, problem)
+
+
+def _unread(block: Block, which: str) -> str:
+    """What is wrong with a block of a chain."""
+    if block.label != "CERTIFICATE":
+        return "issued certificate chain must consist entirely of CERTIFICATE PEM blocks"
+    try:
+        x509.load_der_x509_certificate(block.data)
+    except ValueError:
+        return f"{which} certificate does not parse as valid X.509"
+    return ""
 
 
 def _check_leaf(leaf: x509.Certificate, spec: Object, status: Object, errors: Errors) -> None:
-    """It is for the key that was asked for, as long as was allowed, and the times are its own."""
-    path, asked = "status.certificateChain", x509.load_der_x509_csr(decoded(spec.get("stubPKCS10Request")))
+    """It is for the key that was asked for, begins now, and the times are its own."""
+    asked = x509.load_der_x509_csr(decoded(spec.get("stubPKCS10Request")))
     if leaf.public_key() != asked.public_key():
-        errors.invalid(path, "<value omitted>", "leaf certificate was not issued to the requested public key")
+        detail = "leaf certificate was not issued to the requested public key"
+        errors.invalid("status.certificateChain", status["certificateChain"], detail)
+        return
+    for field, detail in _TIMES.items():
+        if not status.get(field):
+            errors.required(f"status.{field}", detail)
+    if errors:
+        return
     begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    most = spec.get("maxExpirationSeconds") or 0
+    field, detail = _wrong_time(status, begin, end, int(spec.get("maxExpirationSeconds") or 0))
+    if field:
+        errors.invalid(f"status.{field}", status[field], detail)
+
+
+def _wrong_time(status: Object, begin: float, end: float, most: int) -> tuple[str, str]:
+    """The first field that is wrong, and why; ("", "") if none is."""
+    if parse_time(status["notBefore"]) != begin:
+        return "notBefore", "must be set to the NotBefore time encoded in the leaf certificate"
+    if abs(begin - clock.time()) >= _SKEW:
+        return "notBefore", "must be set to within 5 minutes of kube-apiserver's current time"
+    if parse_time(status["notAfter"]) != end:
+        return "notAfter", "must be set to the NotAfter time encoded in the leaf certificate"
     if end - begin < _LEAST:
-        errors.invalid(path, "<value omitted>", "leaf certificate lifetime must be >= 1 hour")
+        return "certificateChain", "leaf certificate lifetime must be >= 1 hour"
     if end - begin > most:
-        detail = f"leaf certificate lifetime must be <= spec.maxExpirationSeconds ({most})"
-        errors.invalid(path, "<value omitted>", detail)
-    for field, own, word in (("notBefore", begin, "NotBefore"), ("notAfter", end, "NotAfter")):
-        if parse_time(status[field]) != own:
-            detail = f"must be set to the {word} time encoded in the leaf certificate"
-            errors.invalid(f"status.{field}", status[field], detail)
-    refresh, here = parse_time(status["beginRefreshAt"]), "status.beginRefreshAt"
+        return "certificateChain", f"leaf certificate lifetime must be <= spec.maxExpirationSeconds ({most})"
+    refresh = parse_time(status["beginRefreshAt"])
     if refresh < begin + _MARGIN:
-        errors.invalid(here, status["beginRefreshAt"], "must be at least 10 minutes after status.notBefore")
+        return "beginRefreshAt", "must be at least 10 minutes after status.notBefore"
     if refresh > end - _MARGIN:
-        errors.invalid(here, status["beginRefreshAt"], "must be at least 10 minutes before status.notAfter")
+        return "beginRefreshAt", "must be at least 10 minutes before status.notAfter"
+    return "", ""
