@@ -44,6 +44,8 @@ def bundle(name: str, signer: str = "", anchors: str = pki.AUTHORITY) -> Object:
           "prefix example.com:one:"]),
         (bundle("x", anchors="nothing"),
          ['spec.trustBundle: Invalid value: "<value omitted>": at least one trust anchor must be provided']),
+        (bundle("x", anchors=pki.AUTHORITY.replace("CERTIFICATE", "SECRET")),
+         ['spec.trustBundle: Invalid value: "<value omitted>": entry 0 has bad block type: SECRET']),
         (bundle("x", anchors=pki.AUTHORITY * 2),
          ['spec.trustBundle: Invalid value: "<value omitted>": duplicate trust anchor (indices [0 1])']),
         (bundle("x", anchors=pki.AUTHORITY + pki.AUTHORITY.replace("CERTIFICATE", "SECRET")),

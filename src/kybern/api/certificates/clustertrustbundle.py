@@ -68,20 +68,22 @@ def _check_bundle(bundle: str, errors: Errors) -> None:
         errors.too_long(_PATH, _SIZE)
         return
     seen: dict[bytes, list[int]] = {}
+    before = len(errors)
     for index, block in enumerate(blocks(bundle.encode())):
         problem = "" if block.label == "CERTIFICATE" else f"has bad block type: {block.label}"
         if not problem and block.headers:
             problem = "has PEM block headers"
         if not problem:
             problem = _problem(block.data)
+        if not problem:
             seen.setdefault(block.data, []).append(index)
-        if problem:
+        else:
             errors.invalid(_PATH, "<value omitted>", f"entry {index} {problem}")
     twice = [places for places in seen.values() if len(places) > 1]
     for places in twice:
         listed = " ".join(map(str, places))
         errors.invalid(_PATH, "<value omitted>", f"duplicate trust anchor (indices [{listed}])")
-    if not seen:
+    if not seen and len(errors) == before:
         errors.invalid(_PATH, "<value omitted>", "at least one trust anchor must be provided")
 
 
