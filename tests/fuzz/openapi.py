@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from kybern.apiserver.request import Request, Response, Stream
 from tests.integration.apiserver.inprocess import ADMIN, Api, Watched
+from tests.integration.apiserver.minimal import minimal
 
 SECONDS = 10.0
 """A request that takes longer hangs."""
@@ -22,6 +24,10 @@ BUSY = frozenset((503, 504))
 """Codes that say "later": a service that isn't there, a revision that is yet to come."""
 KNOWN = {"namespace": "default", "name": "fuzzed"}
 """Parameters of paths that most requests have."""
+_VERSION = re.compile(r"/v\d[^/]*$")
+OPTIONS = frozenset(("dryRun", "fieldManager", "fieldValidation", "propagationPolicy", "orphanDependents", "force",
+                     "resourceVersionMatch", "sendInitialEvents", "continue", "gracePeriodSeconds"))  # fmt: skip
+"""Parameters that mostly end a request before it has begun, if they are anything; most requests go without."""
 PATCHES = ("application/merge-patch+json", "application/strategic-merge-patch+json", "application/json-patch+json")
 UNTYPED = "failed to create typed patch object"
 """What upstream's server-side apply answers with code 500 is the client's fault there too."""
@@ -48,9 +54,23 @@ class Asker:
 
     def group(self, name: str, examples: int, seed: int) -> None:
         """Every operation of a group's version (`apis/apps/v1`), each so many times."""
+        if not _VERSION.search(name):
+            return  # discovery only
         document = self.run(self.api.ok("GET", f"/openapi/v3/{name}"))
+        self.run(self.fill(f"/{name}"))
         for found in schemathesis.openapi.from_dict(document).get_all_operations():
             self.operation(found.ok(), examples, seed)
+
+    async def fill(self, root: str) -> None:
+        """An object of each kind, as far as the least will do, so that there is something to read and change."""
+        await self.api.ask("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+        group = root.split("/")[2] if root.startswith("/apis/") else ""
+        for resource in (await self.api.ok("GET", root))["resources"]:
+            if "/" in resource["name"] or "list" not in resource["verbs"]:
+                continue
+            place = "/namespaces/default" if resource["namespaced"] else ""
+            made = minimal(group, root.rpartition("/")[2], resource["kind"], KNOWN["name"])
+            await self.api.ask("POST", f"{root}{place}/{resource['name']}", made)
 
     def operation(self, operation: Any, examples: int, seed: int) -> None:
         """One operation."""
@@ -89,9 +109,11 @@ class Asker:
             path = path.replace(f"{{{name}}}", KNOWN.get(name, str(value)))
         if type(case.body).__name__ != "NotSet":
             body = case.body if isinstance(case.body, bytes) else json.dumps(self.aimed(method, case.body)).encode()
-            headers["content-type"] = case.media_type
-            if case.media_type in (None, "*/*"):
+            headers["content-type"] = case.media_type or "application/json"
+            if self.asked % 4:
                 headers["content-type"] = PATCHES[self.asked % 3] if method == "PATCH" else "application/json"
+        if self.asked % 4:
+            query = {name: value for name, value in query.items() if name not in OPTIONS}
         if method == "DELETE" and self.asked % 4:
             query["dryRun"] = "All"
         return Request(method, path, urlencode(query, doseq=True), headers, body)

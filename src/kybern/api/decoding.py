@@ -313,5 +313,7 @@ def _time(typ: Type, value: Any, place: str) -> str:
         except (ValueError, OverflowError):
             match = None
         else:
-            return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if typ.shape == "micro-time" else "%Y-%m-%dT%H:%M:%SZ")
+            # Not strftime, which writes the year 687 in three digits.
+            exact = "microseconds" if typ.shape == "micro-time" else "seconds"
+            return f"{moment.replace(tzinfo=None).isoformat(timespec=exact)}Z"
     raise ValueError(f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"')

@@ -79,4 +79,4 @@ def parse_time(text: str) -> float:
 
 def format_time(seconds: float) -> str:
     """metav1.Time of an epoch time."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"

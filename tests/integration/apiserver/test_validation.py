@@ -10,6 +10,7 @@ import yaml
 
 from kybern.apiserver.request import Request
 from tests.integration.apiserver.inprocess import ADMIN, MERGE, Api
+from tests.integration.apiserver.minimal import minimal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -285,3 +286,14 @@ async def test_managed_fields_that_are_none_are_not_taken(api: Api) -> None:
         assert changed["metadata"]["managedFields"] == before
     forgotten = await api.ok("PATCH", path, {"metadata": {"managedFields": [{}]}}, kind=MERGE)
     assert "managedFields" not in forgotten["metadata"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [("0687-06-09T00:44:07Z", "0687-06-09T00:44:07Z"),
+                                             ("0001-01-01T01:00:00+01:00", "0001-01-01T00:00:00Z")])  # fmt: skip
+async def test_times_long_ago(api: Api, given: str, kept: str) -> None:
+    path = f"/apis/batch/v1/namespaces/{await api.ns()}/jobs"
+    await api.ok("POST", path, minimal("batch", "v1", "Job", "j"))
+    change = {"status": {"startTime": given}}
+    assert (await api.ok("PATCH", f"{path}/j/status", change, kind=MERGE))["status"]["startTime"] == kept
+    change["status"]["startTime"] = "9999-12-31T23:59:59-23:59"
+    assert (await api.ask("PATCH", f"{path}/j/status", change, kind=MERGE))[0] in (400, 422)
