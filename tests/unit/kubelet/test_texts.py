@@ -11,7 +11,25 @@ from kybern.kubelet.paths import Paths
 from kybern.kubelet.runtime import state
 from kybern.kubelet.runtime._generated import cri_pb2 as cri
 from kybern.kubelet.termination import MAX_MESSAGE, message
+from kybern.kubelet.volumes.atomic import File
+from kybern.kubelet.volumes.base import VolumeError
+from kybern.kubelet.volumes.configmap import pick
 from tests.unit.kubelet.making import made
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("configmap references non-existent config key", "configmap references non-existent config key: b"),
+        ("references non-existent secret key", "references non-existent secret key: b"),
+    ],
+)
+def test_a_key_that_is_missing_is_named_unless_it_is_optional(text: str, said: str) -> None:
+    source = {"items": [{"key": "a", "path": "x", "mode": 0o400}, {"key": "b", "path": "y"}]}
+    with pytest.raises(VolumeError) as refused:
+        pick(text, {"a": b"1"}, source, 0o644)
+    assert str(refused.value) == said
+    assert pick(text, {"a": b"1"}, {**source, "optional": True}, 0o644) == {"x": File(b"1", 0o400)}
 
 
 @pytest.mark.parametrize(

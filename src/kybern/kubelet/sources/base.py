@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Callable
 
 import orjson
-import yaml
 
+from kybern.api.codec import YAML, decode
+from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.process.clock import clock
 
@@ -38,23 +39,23 @@ def is_mirror(pod: Object) -> bool:
 def parse(text: str) -> list[Object]:
     """The pods of a YAML or JSON manifest: a Pod, or a PodList. Raises BadManifest."""
     try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise BadManifest(f"invalid YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise BadManifest("not an object")
+        document = decode(text.encode(), YAML)
+    except APIError as error:
+        raise BadManifest(str(error)) from error
     items = document.get("items") or [] if str(document.get("kind", "")).endswith("List") else [document]
+    if not isinstance(items, list):
+        raise BadManifest("items is no list")
     for item in items:
-        if item.get("kind", "Pod") != "Pod" or not (item.get("metadata") or {}).get("name"):
-            raise BadManifest(f"not a pod with a name: kind {item.get('kind')!r}")
-        if not (item.get("spec") or {}).get("containers"):
-            raise BadManifest("spec.containers: Required value")
+        kind = item.get("kind", "Pod") if isinstance(item, dict) else item
+        if kind != "Pod" or kind is item:
+            raise BadManifest(f"not a pod: {kind}")
     return items
 
 
 def static_pod(manifest: Object, origin: str, source: str, node_name: str) -> Object:
-    """A manifest made a pod of this node: `<name>-<node>`, with a UID that follows from its content and origin."""
-    pod: Object = orjson.loads(orjson.dumps(manifest))
+    """A manifest made a pod of this node: `<name>-<node>`, with a UID that follows from its content and origin.
+    Raises BadManifest for what the API would not take."""
+    pod = _decoded(manifest)
     digest = hashlib.md5(usedforsecurity=False)
     digest.update(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
     digest.update(f"host:{node_name}source:{origin}".encode())
@@ -66,26 +67,47 @@ def static_pod(manifest: Object, origin: str, source: str, node_name: str) -> Ob
     annotations = dict(meta.get("annotations") or {})
     annotations |= {CONFIG_HASH: uid, CONFIG_SOURCE: source, CONFIG_SEEN: clock.micro_stamp()}
     meta["annotations"] = annotations
-    pod["apiVersion"], pod["kind"] = "v1", "Pod"
     spec = pod["spec"]
     spec["nodeName"] = node_name
-    _default(spec)
     # A static pod runs whatever taints its node has.
     tolerations = spec.setdefault("tolerations", [])
     if {"operator": "Exists", "effect": "NoExecute"} not in tolerations:
         tolerations.append({"operator": "Exists", "effect": "NoExecute"})
+    _check(pod)
     pod["status"] = {"phase": "Pending"}
     return pod
 
 
-def _default(spec: Object) -> None:
-    """The API's defaults that the kubelet relies on, for pods that never went through the API."""
-    spec.setdefault("restartPolicy", "Always")
-    spec.setdefault("terminationGracePeriodSeconds", 30)
-    spec.setdefault("dnsPolicy", "ClusterFirst")
-    spec.setdefault("enableServiceLinks", True)
-    for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
-        for port in container.get("ports") or []:
-            port.setdefault("protocol", "TCP")
-            if spec.get("hostNetwork"):
-                port.setdefault("hostPort", port["containerPort"])
+# Heavy, and needed only where there are manifests: hence the late imports.
+
+
+def _decoded(manifest: Object) -> Object:
+    from kybern.api.decoding import check
+    from kybern.api.schema import builtin
+
+    pod: Object = orjson.loads(orjson.dumps({**manifest, "apiVersion": "v1", "kind": "Pod"}))
+    type_ = builtin().kind("v1", "Pod")
+    assert type_ is not None
+    try:
+        check(type_, pod)
+    except APIError as error:
+        raise BadManifest(str(error)) from error
+    if not (pod.get("metadata") or {}).get("name"):
+        raise BadManifest("metadata.name: Required value")
+    if not (pod.get("spec") or {}).get("containers"):
+        raise BadManifest("spec.containers: Required value")
+    return pod
+
+
+def _check(pod: Object) -> None:
+    """Fill in the API's defaults and hold the pod to the API's rules. Raises BadManifest."""
+    from kybern.api import meta
+    from kybern.api.core.pod import Pod
+    from kybern.api.field import Errors
+
+    kind, errors = Pod(), Errors()
+    kind.default(pod)
+    meta.validate_create(pod["metadata"], errors, namespaced=True, name_rule=kind.validates_name)
+    kind.validate(pod, errors)
+    if errors:
+        raise BadManifest(f"invalid pod: {', '.join(map(str, errors))}")

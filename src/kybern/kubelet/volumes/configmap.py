@@ -11,10 +11,9 @@ from kybern.kubelet.volumes import atomic
 from kybern.kubelet.volumes.base import DEFAULT_MODE, Request, VolumeError
 
 
-def pick(
-    kind: str, data: dict[str, bytes], source: Object, mode: int, where: str
-) -> dict[str, atomic.File]:
-    """The files of a key-value object: all keys, or those of `items` at their paths. Raises VolumeError."""
+def pick(missing: str, data: dict[str, bytes], source: Object, mode: int) -> dict[str, atomic.File]:
+    """The files of a key-value object: all keys, or those of `items` at their paths. Raises VolumeError; `missing`
+    is what it says of a key that isn't there."""
     items = source.get("items")
     if not items:
         return {key: atomic.File(value, mode) for key, value in data.items()}
@@ -24,7 +23,7 @@ def pick(
             own = item.get("mode")
             files[item["path"]] = atomic.File(data[item["key"]], mode if own is None else own)
         elif not source.get("optional"):
-            raise VolumeError(f"{kind} references non-existent {kind} key: {item['key']}{where}")
+            raise VolumeError(f"{missing}: {item['key']}")
     return files
 
 
@@ -38,7 +37,7 @@ async def files(request: Request, source: Object, mode: int) -> dict[str, atomic
         raise VolumeError(f'configmap "{source["name"]}" not found') from error
     data = {key: value.encode() for key, value in (found.get("data") or {}).items()}
     data |= {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
-    return pick("configmap", data, source, mode, "")
+    return pick("configmap references non-existent config key", data, source, mode)
 
 
 class ConfigMapVolume:

@@ -21,7 +21,7 @@ async def files(request: Request, source: Object, name: str, mode: int) -> dict[
             return {}
         raise VolumeError(f'secret "{name}" not found') from error
     data = {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
-    return pick("secret", data, source, mode, "")
+    return pick("references non-existent secret key", data, source, mode)
 
 
 class SecretVolume:
