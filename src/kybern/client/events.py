@@ -82,14 +82,14 @@ class Correlator:
         """The event to write and the name of the earlier one to count up ("" to create); None to drop it."""
         now = clock.time()
         ref = event["involvedObject"]
-        about = tuple(ref.get(name, "") for name in ("kind", "namespace", "name", "uid", "apiVersion", "fieldPath"))
+        about = tuple(ref.get(name, "") for name in ("kind", "namespace", "name", "uid", "apiVersion"))
         source = tuple(event["source"].items())
         if not self._affordable((source, about), now):
             return None
         alike = (source, about, event["type"], event["reason"], event.get("reportingComponent"))
-        key: tuple[Any, ...] = (alike, event["message"])
+        key: tuple[Any, ...] = (alike, ref.get("fieldPath", ""), event["message"])
         if self._is_combined(alike, event["message"], now):
-            key = (alike, None)
+            key = (alike,)
             event = {**event, "message": f"(combined from similar events): {event['message']}"[:_MESSAGE_MAX]}
         earlier = self._written.get(key)
         if earlier:
@@ -115,9 +115,15 @@ class Correlator:
             similar = _Similar(now)
             self._similar.put(key, similar)
         similar.since = now
-        if len(similar.messages) < _SIMILAR_MAX:
+        if message in similar.messages:
+            return False
+        if len(similar.messages) + 1 < _SIMILAR_MAX:
             similar.messages.add(message)
-        return len(similar.messages) >= _SIMILAR_MAX and message not in similar.messages
+            return False
+        # One of those known makes way: if it comes back, it is combined too.
+        similar.messages.pop()
+        similar.messages.add(message)
+        return True
 
 
 class EventRecorder:

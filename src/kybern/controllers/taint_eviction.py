@@ -58,8 +58,9 @@ class TaintEvictionController(Controller):
         left = self._since.setdefault(key, now) + seconds - now
         if left > 0:
             return left
-        self._since.pop(key, None)
+        # Forgotten only then: an eviction that fails is tried again, not put off by the whole toleration.
         await self._evict(pod)
+        self._since.pop(key, None)
         return None
 
     async def _evict(self, pod: Object) -> None:

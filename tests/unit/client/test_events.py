@@ -54,16 +54,28 @@ async def test_repeats_are_counted_on_the_first_event(time):
     assert client.events.patched[-1][1]["lastTimestamp"] > event["lastTimestamp"]
 
 
-async def test_alike_ones_are_combined_after_ten(time):
+async def test_alike_ones_are_combined_from_the_tenth_on(time):
     client = FakeClient()
     recorder = EventRecorder(client, "c")
     for number in range(13):
         recorder.event(POD, "Normal", "Pulled", f"message {number}")
     await recorder.close()
     messages = [event["message"] for event in client.events.created]
-    assert messages[:10] == [f"message {n}" for n in range(10)]
-    assert messages[10:] == ["(combined from similar events): message 10"]
-    assert [change["count"] for _, change in client.events.patched] == [2, 3]
+    assert messages[:9] == [f"message {n}" for n in range(9)]
+    assert messages[9:] == ["(combined from similar events): message 9"]
+    assert [change["count"] for _, change in client.events.patched] == [2, 3, 4]
+
+
+def test_the_containers_of_a_pod_share_its_budget_but_not_their_counts(time):
+    correlator, recorder = Correlator(), EventRecorder(FakeClient(), "c")
+
+    def correlated(container, reason="Pulled"):
+        return correlator.correlate(recorder._event(reference(POD, container), "Normal", reason, "m"))
+
+    assert [correlated(name)[1] for name in ("a", "b")] == ["", ""]
+    assert correlated("a")[0]["count"] == 2
+    passed = [correlated(f"c{n}", f"R{n}") for n in range(40)]
+    assert sum(one is not None for one in passed) == 25 - 3
 
 
 def test_floods_about_one_object_are_dropped_and_come_back_with_time(time):

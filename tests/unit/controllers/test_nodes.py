@@ -2,8 +2,10 @@
 
 import pytest
 
+from kybern.api.errors import Conflict
 from kybern.controllers import conditions, node_health, taint_eviction
 from kybern.controllers.node_health import NOT_READY, UNREACHABLE, Seen, Zone
+from kybern.process.clock import clock
 from tests.unit.controllers.objects import NOW, ago, node, pod
 
 
@@ -186,3 +188,33 @@ def test_only_no_execute_evicts():
     made = node(taints=[A, {"key": "c", "effect": "NoSchedule"}, {"key": "d", "effect": "PreferNoSchedule"}])
     assert taint_eviction.evicting(made) == [A]
     assert taint_eviction.evicting(None) == taint_eviction.evicting(node()) == []
+
+
+async def test_an_eviction_that_fails_is_not_put_off_by_the_whole_toleration(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(clock, "now_fn", lambda: now[0])
+    tolerations = [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]
+    evicted = pod(tolerations=tolerations)
+    answers = [Conflict("not now"), None]
+
+    class Pods:
+        async def patch(self, *args, **options):
+            if error := answers.pop(0):
+                raise error
+
+        async def delete(self, *args, **options):
+            pass
+
+    class Silent:
+        def event(self, *args):
+            pass
+
+    controller = object.__new__(taint_eviction.TaintEvictionController)
+    controller.pods, controller.nodes, controller._since = {"default/p": evicted}, {"n": node(taints=[A])}, {}
+    controller._pods, controller._recorder = Pods(), Silent()
+    assert await controller.reconcile("default/p") == 300
+    now[0] += 301
+    with pytest.raises(Conflict):
+        await controller.reconcile("default/p")
+    assert await controller.reconcile("default/p") is None
+    assert not answers
