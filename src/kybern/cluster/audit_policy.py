@@ -1,4 +1,4 @@
-"""What a cluster of `up` writes down of requests: who changed what and who read what, at level Metadata; not the steady
+"""What a cluster writes down of requests: who changed what and who read what, at level Metadata; not the steady
 reading of its own components, leases, events and health checks, which would bury the rest.
 
 Source: Kubernetes documentation, "Auditing"; API reference, Policy audit.k8s.io/v1.
@@ -37,18 +37,19 @@ POLICY = {
 }
 
 
-def _path(layout: Layout) -> Path:
+def path(layout: Layout) -> Path:
+    """The policy's file."""
     return layout.root / "audit-policy.json"
 
 
 def write(layout: Layout) -> None:
-    write_private(_path(layout), json.dumps(POLICY, indent=1).encode())
+    write_private(path(layout), json.dumps(POLICY, indent=1).encode())
 
 
 def flags(layout: Layout) -> list[str]:
     """How an API server is told."""
     return [
-        f"--audit-policy-file={_path(layout)}",
+        f"--audit-policy-file={path(layout)}",
         f"--audit-log-path={layout.logs}/audit.log",
         f"--audit-log-maxsize={MAX_MEGABYTES}",
         f"--audit-log-maxbackup={KEPT}",

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
 
 import psutil
@@ -29,17 +28,19 @@ from kybern.cluster import (
     host,
     images,
     machines,
+    ranges,
     seed,
     several,
     supervisor,
     trace,
 )  # fmt: skip
+from kybern.cluster.bootstrap import preflight
 from kybern.cluster.layout import JOINED, Layout, Settings, add_data_dir, write_json
 from kybern.cluster.processes import Process
 from kybern.cluster.topology import BRIDGE, Topology, layout_of
 from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError
-from kybern.process.flags import network, port
+from kybern.process.flags import address, network, port
 
 _GIB = 2**30
 _READY_PATIENCE = 60.0
@@ -50,7 +51,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--image-dir", default="/var/cache/kybern", help="where built image archives are kept")
     add("--node-name", default="", help="the node's name (default: the machine's)")
-    add("--node-ip", default="", help="the node's address (default: the one the default route uses)")
+    add("--node-ip", type=address, metavar="IP", help="the node's address (default: the one the default route uses)")
     add("--secure-port", type=port, default=6443, help="the API server's port")
     add("--cluster-cidr", type=network, default="10.244.0.0/16", help="addresses of pods")
     add("--no-sample", action="store_true", help="don't deploy the sample app")
@@ -110,7 +111,7 @@ def _decided(args: argparse.Namespace, layout: Layout) -> tuple[Settings, Topolo
             had = f"{len(topology.members)} nodes" if topology else "this machine as its node"
             raise OperatorError(f"the cluster in {layout.root} has {had}; `kybern node add|rm`, or `kybern down` first")
         return found, topology
-    _check_balancers(args.load_balancer_subnet, args.node_subnet if args.nodes else "")
+    _check_ranges(args)
     if not args.nodes:
         return _settings(args), None
     if Path("/sys/class/net", BRIDGE).exists():
@@ -122,12 +123,15 @@ def _decided(args: argparse.Namespace, layout: Layout) -> tuple[Settings, Topolo
     return replace(home, load_balancer_subnet=args.load_balancer_subnet), topology
 
 
-def _check_balancers(subnet: str, nodes: str) -> None:
-    """Raises OperatorError where load balancers can't have addresses of `subnet`."""
-    if ":" in subnet:
-        raise OperatorError(f"--load-balancer-subnet {subnet} must be of IPv4")
-    if nodes and ip_network(subnet).overlaps(ip_network(nodes)):
-        raise OperatorError(f"--load-balancer-subnet {subnet} and --node-subnet {nodes} overlap; choose others")
+def _check_ranges(args: argparse.Namespace) -> None:
+    """Raises OperatorError where addresses would have two meanings."""
+    own = {ranges.PODS: args.cluster_cidr, "--load-balancer-subnet": args.load_balancer_subnet}
+    others = {"the Services' range": Settings.service_cidr}
+    if args.nodes:
+        others["--node-subnet"] = args.node_subnet
+    ranges.check({**own, **others}, nodes=max(1, args.nodes))
+    if not args.nodes:
+        ranges.check_address(args.node_ip or host.address(), own)
 
 
 def _prepare(
@@ -182,6 +186,7 @@ def memory(topology: Topology) -> int:
 
 def _settings(args: argparse.Namespace) -> Settings:
     name = args.node_name or re.sub(r"[^a-z0-9.-]+", "-", socket.gethostname().lower()).strip("-.") or "node"
+    preflight.check_name(name)
     ip = args.node_ip or host.address()
     return Settings(
         node_name=name,

@@ -39,6 +39,14 @@ def port(text: str) -> int:
     return int(text)
 
 
+def address(text: str) -> str:
+    """An address of IPv4. Raises ArgumentTypeError."""
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address of IPv4") from error
+
+
 def network(text: str) -> str:
     """A range of addresses. Raises ArgumentTypeError."""
     try:

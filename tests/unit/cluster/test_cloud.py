@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import pytest
 import yaml
 
 from kybern.cloud import command
-from kybern.cluster import cloud, credentials, several, up
+from kybern.cluster import cloud, credentials, several
 from kybern.cluster.components import components
 from kybern.cluster.layout import Layout, Settings
 from kybern.cluster.topology import Topology
-from kybern.process.daemon import OperatorError
 
 
 def options(layout: Layout, settings: Settings):
@@ -54,12 +52,3 @@ def test_only_a_single_node_runs_it_itself_and_has_what_it_takes(tmp_path: Path)
             assert Path(flag.partition("=")[2]).exists(), flag
     (kubelet,) = (one for one in components(layout, settings) if one.name == "kubelet")
     assert "--cloud-provider=external" not in kubelet.argv
-
-
-@pytest.mark.parametrize(("subnet", "said"), [("10.89.0.128/25", "overlap"), ("fd00::/64", "must be of IPv4")])
-def test_ranges_that_can_not_be_are_refused(tmp_path: Path, subnet: str, said: str) -> None:
-    parser = argparse.ArgumentParser()
-    up.add_flags(parser)
-    args = parser.parse_args([f"--data-dir={tmp_path}", "--nodes=2", f"--load-balancer-subnet={subnet}"])
-    with pytest.raises(OperatorError, match=said):
-        up._check_balancers(args.load_balancer_subnet, args.node_subnet)

@@ -9,7 +9,7 @@ from kybern.api import bootstraptokens as tokens
 from kybern.api.errors import APIError
 from kybern.client.kubeconfig import connect, load
 from kybern.client.rest import Client
-from kybern.cluster import addons, joining, token
+from kybern.cluster import addons, audit_policy, joining, token
 from kybern.cluster.bootstrap import certificates, machine, manifests, objects, pods, preflight, shared
 from kybern.cluster.bootstrap.machine import say
 from kybern.cluster.bootstrap.objects import ClusterConfig
@@ -50,6 +50,7 @@ async def run(args: argparse.Namespace) -> int:
     certificates.make(layout, settings, config.server_names)
     certificates.make_kubeconfigs(layout, settings, first=True)
     manifests.make_data_directory(layout)
+    audit_policy.write(layout)
     static = [manifests.etcd(layout, settings), *manifests.control_plane(layout, settings, config.signing_duration)]
     if args.cloud_provider:
         static.append(manifests.cloud_controller_manager(layout, settings, args.cloud_provider, args.cloud_config))
@@ -78,7 +79,7 @@ def _decided(args: argparse.Namespace) -> tuple[Layout, ClusterConfig, Settings]
         shared.check_key(args.certificate_key)
     if args.cloud_config and not Path(args.cloud_config).is_file():
         raise OperatorError(f"there is no file {args.cloud_config}; see --cloud-config")
-    preflight.ranges(args.cluster_cidr, args.service_cidr, machine.node_ip(args))
+    preflight.check_ranges(args.cluster_cidr, args.service_cidr, machine.node_ip(args))
     config = ClusterConfig(
         _endpoint(args.control_plane_endpoint, args.secure_port),
         args.cluster_cidr,

@@ -11,7 +11,7 @@ import yaml
 from kybern.api.errors import APIError, NotFound, Unauthorized
 from kybern.client.kubeconfig import ClientConfig, connect, load
 from kybern.client.rest import Client
-from kybern.cluster import several
+from kybern.cluster import audit_policy, several
 from kybern.cluster.bootstrap import certificates, discovery, etcd, init, machine, manifests, objects, preflight, shared
 from kybern.cluster.bootstrap.machine import say
 from kybern.cluster.bootstrap.objects import ClusterConfig
@@ -151,6 +151,7 @@ async def _join_control_plane(
 ) -> None:
     """Keys, a member of etcd that learns, then votes, and the rest of the control plane. Raises OperatorError."""
     shared.save(layout, keys)
+    audit_policy.write(layout)
     certificates.make(layout, settings, config.server_names)
     certificates.make_kubeconfigs(layout, settings, first=False)
     client = connect(load(layout.admin_kubeconfig), "kybern-join", quiet=True)

@@ -7,7 +7,6 @@ import asyncio
 import re
 import socket
 import sys
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from kybern.api.errors import APIError
@@ -16,7 +15,7 @@ from kybern.cluster import containerd, host, images, seed, several, supervisor
 from kybern.cluster.layout import Layout, Settings, add_data_dir
 from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError
-from kybern.process.flags import port
+from kybern.process.flags import address, port
 
 PATIENCE = 120.0
 
@@ -32,14 +31,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="this node's API server's port")  # fmt: skip
     add("--cgroup-root", default="", metavar="PATH", help="the control group for pods, where nodes share a machine")
     add("--image-dir", default="/var/cache/kybern", help="where built image archives are kept")
-
-
-def address(text: str) -> str:
-    """An address of IPv4. Raises ArgumentTypeError."""
-    try:
-        return str(IPv4Address(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no address of IPv4") from error
 
 
 def node_name(args: argparse.Namespace) -> str:

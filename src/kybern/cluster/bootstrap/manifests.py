@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from kybern.api.types import Object
-from kybern.cluster import front_proxy, images
+from kybern.cluster import audit_policy, front_proxy, images
 from kybern.cluster.layout import Layout, Settings, write_private
 
 CLIENT_PORT, PEER_PORT, ETCD_METRICS_PORT = 2379, 2380, 2381
@@ -80,12 +80,12 @@ def etcd(layout: Layout, settings: Settings, joining: Sequence[str] = ()) -> Obj
     made = _pod(
         "etcd",
         ["etcd", *flags],
-        {"etcd-certs": pki, "etcd-data": data},
+        {"etcd-certs": pki},
         {"cpu": "100m", "memory": "100Mi"},
         {"livenessProbe": _probe(health, 8, 10), "startupProbe": _startup(health)},
     )
     made["metadata"]["annotations"] = {ETCD_URLS: client}
-    next(mount for mount in _mounts(made) if mount["name"] == "etcd-data").pop("readOnly")
+    _add_path(made, "etcd-data", data, "Directory", writable=True)
     return made
 
 
@@ -112,6 +112,7 @@ def apiserver(layout: Layout, settings: Settings) -> Object:
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
         "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
         *front_proxy.flags(pki),
+        *audit_policy.flags(layout),
     ]
     host, port = settings.node_ip, settings.secure_port
     live, ready = _http("/livez", port, host), _http("/readyz", port, host)
@@ -121,6 +122,8 @@ def apiserver(layout: Layout, settings: Settings) -> Object:
         "startupProbe": _startup(live),
     }
     made = _pod("kube-apiserver", _kybern("apiserver", *flags), {"k8s-certs": pki}, {"cpu": "250m"}, probes)
+    _add_path(made, "audit-policy", audit_policy.path(layout), "File")
+    _add_path(made, "audit-log", layout.logs, "DirectoryOrCreate", writable=True)
     made["metadata"]["annotations"] = {_SERVER_ADDRESS: f"{host}:{port}"}
     return made
 
@@ -228,10 +231,10 @@ def _pod(
     return made
 
 
-def _add_path(pod: Object, name: str, path: Path, kind: str) -> None:
-    """Mount a path of the node where it is there, for reading."""
+def _add_path(pod: Object, name: str, path: Path, kind: str, *, writable: bool = False) -> None:
+    """Mount a path of the node where it is there, for reading unless it is `writable`."""
     pod["spec"]["volumes"].append({"name": name, "hostPath": {"path": str(path), "type": kind}})
-    _mounts(pod).append({"name": name, "mountPath": str(path), "readOnly": True})
+    _mounts(pod).append({"name": name, "mountPath": str(path), **({} if writable else {"readOnly": True})})
 
 
 def _mounts(pod: Object) -> list[Object]:

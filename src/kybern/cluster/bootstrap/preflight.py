@@ -7,16 +7,14 @@ import re
 import shutil
 import socket
 from collections.abc import Mapping
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import ip_network
 
-from kybern.cluster import doctor
+from kybern.cluster import doctor, ranges
 from kybern.cluster.bootstrap import manifests
 from kybern.cluster.layout import Layout, Settings
 from kybern.process.daemon import OperatorError, reason
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_POD_MASK = 24
-"""Each node gets a /24 of the pods' addresses."""
 
 
 def machine(layout: Layout, settings: Settings, *, control_plane: bool) -> None:
@@ -24,11 +22,16 @@ def machine(layout: Layout, settings: Settings, *, control_plane: bool) -> None:
     doctor.require(layout, None, running=False)
     if control_plane and not shutil.which("etcd"):
         raise OperatorError("etcd is not installed; run `apt-get install etcd-server` (or `make install`)")
-    if not _NAME.fullmatch(settings.node_name) or len(settings.node_name) > 253:
-        raise OperatorError(f"{settings.node_name!r} is no name for a node; use small letters, digits, dashes and dots")
+    check_name(settings.node_name)
     _unused(layout)
     for port, what in ports(settings, control_plane=control_plane).items():
         _free(settings.node_ip, port, what)
+
+
+def check_name(name: str) -> None:
+    """Raises OperatorError for what can't be a node's."""
+    if not _NAME.fullmatch(name) or len(name) > 253:
+        raise OperatorError(f"{name!r} is no name for a node; use small letters, digits, dashes and dots")
 
 
 def _unused(layout: Layout) -> None:
@@ -49,15 +52,20 @@ def _filled(layout: Layout, name: str) -> bool:
 
 def ports(settings: Settings, *, control_plane: bool) -> Mapping[int, str]:
     """Port -> who will listen."""
-    own = {settings.kubelet_port: "kubelet", 10256: "proxy"}
+    own = {
+        settings.kubelet_port: "kubelet", 10248: "kubelet's health", 10256: "proxy", 10249: "proxy's metrics",
+        10262: "network agent",
+    }  # fmt: skip
     if not control_plane:
         return own
     return {
         settings.secure_port: "API server",
         manifests.CLIENT_PORT: "clients of etcd",
         manifests.PEER_PORT: "members of etcd",
+        manifests.ETCD_METRICS_PORT: "metrics of etcd",
         manifests.CONTROLLERS_PORT: "controller manager",
         manifests.SCHEDULER_PORT: "scheduler",
+        **({manifests.CLOUD_PORT: "cloud controller manager"} if settings.cloud_provider else {}),
         **own,
     }
 
@@ -75,17 +83,10 @@ def _free(address: str, port: int, what: str) -> None:
                 raise OperatorError(f"{host}:{port}, for the {what}: {reason(error)}; {fix}") from error
 
 
-def ranges(cluster_cidr: str, service_cidr: str, node_ip: str) -> None:
+def check_ranges(cluster_cidr: str, service_cidr: str, node_ip: str) -> None:
     """Addresses of pods, Services and the node must not meet, and suffice. Raises OperatorError."""
-    pods, services = ip_network(cluster_cidr), ip_network(service_cidr)
-    if not isinstance(pods, IPv4Network) or not isinstance(services, IPv4Network):
-        raise OperatorError("--cluster-cidr and --service-cidr must be of IPv4")
-    if pods.overlaps(services):
-        raise OperatorError(f"--cluster-cidr {pods} and --service-cidr {services} overlap; choose others")
-    for flag, network in (("--cluster-cidr", pods), ("--service-cidr", services)):
-        if ip_address(node_ip) in network:
-            raise OperatorError(f"the node's address {node_ip} is in {flag} {network}; choose another range")
-    if pods.prefixlen > _POD_MASK:
-        raise OperatorError(f"--cluster-cidr {pods} is too small: each node gets a /{_POD_MASK} of it")
-    if services.num_addresses < 16:
-        raise OperatorError(f"--service-cidr {services} is too small: it must have 16 addresses at least")
+    named = {ranges.PODS: cluster_cidr, "--service-cidr": service_cidr}
+    ranges.check(named)
+    ranges.check_address(node_ip, named)
+    if ip_network(service_cidr).num_addresses < 16:
+        raise OperatorError(f"--service-cidr {service_cidr} is too small: it must have 16 addresses at least")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import yaml
 
 from kybern.__main__ import COMMANDS
 from kybern.api.types import Object
-from kybern.cluster.bootstrap import manifests
+from kybern.cluster import audit_policy
+from kybern.cluster.bootstrap import manifests, preflight
 from kybern.cluster.layout import JOINED, Layout, Settings
 from kybern.kubelet.sources.files import FileSource
 
@@ -47,6 +49,27 @@ def test_every_file_named_is_mounted(pod: Object) -> None:
     assert paths
     for path in paths:
         assert any(Path(path).is_relative_to(one) for one in mounted), path
+
+
+def test_the_api_server_writes_down_who_asked_for_what() -> None:
+    (server,) = (pod for pod in CONTROL_PLANE if name(pod) == "kube-apiserver")
+    flags = dict(flag.split("=", 1) for flag in command(server) if "=" in flag)
+    writable = [m["mountPath"] for m in server["spec"]["containers"][0]["volumeMounts"] if not m.get("readOnly")]
+    assert writable == [str(Path(flags["--audit-log-path"]).parent)]
+    assert flags["--audit-policy-file"] == str(audit_policy.path(LAYOUT))
+
+
+@pytest.mark.parametrize("cloud", ["", "external"])
+def test_each_port_of_a_control_plane_is_looked_at_before(cloud: str) -> None:
+    known = preflight.ports(replace(SETTINGS, cloud_provider=cloud), control_plane=True)
+    listening = [flag.partition("=")[2] for flag in command(ETCD) if flag.startswith("--listen-")]
+    urls = [url for flag in listening for url in flag.split(",")]
+    probed = [
+        probe["httpGet"]["port"]
+        for pod in (CONTROL_PLANE if cloud else CONTROL_PLANE[:-1])
+        for probe in [pod["spec"]["containers"][0]["livenessProbe"]]
+    ]
+    assert {*(int(url.rpartition(":")[2]) for url in urls), *probed} <= set(known)
 
 
 def test_the_kubelet_reads_what_was_written(tmp_path: Path) -> None:
