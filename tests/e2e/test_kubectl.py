@@ -98,7 +98,8 @@ def test_debug_runs_a_container_beside(cluster: Cluster, sleeper: str) -> None:
 
 def test_run_shows_what_it_says_and_leaves_nothing(cluster: Cluster, namespace: str) -> None:
     run = ("run", "once", "--image=busybox:1.35", "--restart=Never", "--attach", "--rm", "--quiet")
-    assert "hello" in cluster.kubectl("-n", namespace, *run, "--", "echo", "hello")
+    # It says so when kubectl has attached: what was said before, whoever comes late doesn't hear.
+    assert "hello" in cluster.kubectl("-n", namespace, *run, "--", "sh", "-c", "sleep 3; echo hello; sleep 1")
     gone = cluster.kubectl_process("-n", namespace, "get", "pod", "once")
     assert "NotFound" in gone.stderr
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kybern.api.types import Object
+from kybern.kubelet.resources import ephemeral
 from kybern.kubelet.runtime.state import Container, PodState
 from kybern.kubelet.sync import is_sidecar
 from kybern.process.clock import format_time
@@ -88,6 +89,9 @@ def _status(pod: Object, spec: Object, state: PodState, facts: Surroundings, old
     else:
         result["state"] = _missing(pod, old, facts, is_init)
     result["lastState"] = _last(result, attempts, old, facts.runtime)
+    if spec in ephemeral(pod):  # nothing probes them
+        result["ready"] = False
+        del result["started"]
     _describe(result, pod, spec)
     return result
 

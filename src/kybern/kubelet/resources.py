@@ -24,6 +24,11 @@ def containers(pod: Object) -> list[Object]:
     return [*(pod["spec"].get("initContainers") or []), *(pod["spec"].get("containers") or [])]
 
 
+def ephemeral(pod: Object) -> list[Object]:
+    """Those that were added to look at the running pod."""
+    return pod["spec"].get("ephemeralContainers") or []
+
+
 def requests(container: Object) -> Object:
     """What a container asks for; a limit without a request counts as one."""
     resources = container.get("resources") or {}

@@ -37,6 +37,11 @@ def namespaces(pod: Object) -> cri.NamespaceOption:
     )
 
 
+def share_processes(context: cri.LinuxContainerSecurityContext, target: str) -> None:
+    """Have a container see the processes of another, by that one's id."""
+    context.namespace_options.pid, context.namespace_options.target_id = cri.TARGET, target
+
+
 def profile(value: Object | None, localhost_root: Path) -> cri.SecurityProfile:
     """A seccomp or AppArmor profile; none means unconfined."""
     match (value or {}).get("type"):

@@ -7,7 +7,7 @@ import logging
 import os
 
 from kybern.api.types import Object, key_of
-from kybern.kubelet import cgroups, hooks, resources
+from kybern.kubelet import cgroups, hooks, resources, security
 from kybern.kubelet.container_status import Waiting
 from kybern.kubelet.environment import ConfigError
 from kybern.kubelet.host import Host
@@ -68,7 +68,8 @@ class Starter:
 
     async def start(self, pod: Object, start: Start, sandbox: Sandbox, ips: tuple[str, ...]) -> None:
         """Raises StartFailed, VolumeError; RuntimeFailure only where the runtime is away."""
-        spec = next(c for c in resources.containers(pod) if c["name"] == start.name)
+        everything = (*resources.containers(pod), *resources.ephemeral(pod))
+        spec = next(c for c in everything if c["name"] == start.name)
         sandbox_config = self.host.builder.sandbox(pod, sandbox.attempt)
 
         def say(type_: str, reason: str, message: str) -> None:
@@ -104,6 +105,8 @@ class Starter:
         try:
             mounted = await host.volumes.mount(pod, ips)
             config = await host.builder.container(pod, spec, start.restart_count, image, ips, mounted)
+            if start.target:
+                security.share_processes(config.linux.security_context, start.target)
             host.config.paths.log(pod, name, start.restart_count).parent.mkdir(parents=True, exist_ok=True)
         except (ConfigError, OSError, VolumeError) as error:
             self.events.container(name, "Warning", "Failed", f"Error: {error}")

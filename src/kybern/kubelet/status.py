@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from kybern.api.core.qos import qos_class
 from kybern.api.types import Object
 from kybern.kubelet import container_status as containers
+from kybern.kubelet.resources import ephemeral
 from kybern.kubelet.runtime.state import PodState
 from kybern.kubelet.sync import is_sidecar, restart_policy
 from kybern.process.clock import format_time
@@ -42,6 +43,7 @@ def build(pod: Object, state: PodState, facts: Facts) -> Object:
     spec, previous = pod["spec"], facts.previous
     inits = containers.statuses(pod, spec.get("initContainers") or [], state, facts, "initContainerStatuses")
     ordinary = containers.statuses(pod, spec.get("containers") or [], state, facts, "containerStatuses")
+    added = containers.statuses(pod, ephemeral(pod), state, facts, "ephemeralContainerStatuses")
     status: Object = {"phase": phase(pod, inits, ordinary, facts)}
     if facts.ended:
         status["phase"], status["reason"], status["message"] = facts.ended
@@ -53,7 +55,7 @@ def build(pod: Object, state: PodState, facts: Facts) -> Object:
         if status["phase"] not in ("Succeeded", "Failed") and not _is_static(pod):
             # Whoever waits for the end of a pod, as Jobs do, must see one, though nothing of it ever ran.
             status["phase"] = "Failed"
-    containers.shorten([*inits, *ordinary])
+    containers.shorten([*inits, *ordinary, *added])
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     status["conditions"] = conditions(pod, inits, ordinary, status["phase"], facts)
@@ -68,7 +70,9 @@ def build(pod: Object, state: PodState, facts: Facts) -> Object:
     if inits:
         status["initContainerStatuses"] = inits
     status["containerStatuses"] = ordinary
-    for name in ("ephemeralContainerStatuses", "resize", "nominatedNodeName", "resourceClaimStatuses"):
+    if added:
+        status["ephemeralContainerStatuses"] = added
+    for name in ("resize", "nominatedNodeName", "resourceClaimStatuses"):
         if name in previous:
             status[name] = previous[name]
     status["qosClass"] = previous.get("qosClass") or qos_class(pod)

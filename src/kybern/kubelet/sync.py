@@ -1,6 +1,7 @@
 """What should be done about a pod: a pure function from its spec, the runtime's state and the history to a plan.
 
     no good sandbox        -> stop what is left, create a sandbox, begin anew with the first init container
+    ephemeral containers   -> started once, whatever state the others are in
     init containers        -> one after the other; a sidecar (restartPolicy Always) counts as done once it has started
     ordinary containers    -> start those that never ran; restart the exited ones as policy and backoff allow
     a failed probe         -> kill the container; the next pass restarts it
@@ -22,7 +23,7 @@ from kybern.api.types import Object
 from kybern.kubelet.backoff import Backoff
 from kybern.kubelet.runtime.state import Container, PodState
 
-Kind = Literal["init", "container"]
+Kind = Literal["init", "container", "ephemeral"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Start:
     kind: Kind
     restart_count: int
     previous: Container | None = None
+    target: str = ""
+    """The id of the container whose processes an ephemeral one sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ class _Decision:
         if sandbox is None or not sandbox.ready:
             self._new_sandbox()
             return self.result
+        self._ephemeral()
         initialized = any(self._latest(c["name"]) for c in self.containers)
         if self._init(initialized) or initialized:
             self._ordinary()
@@ -155,6 +159,13 @@ class _Decision:
         else:
             for container in wanted:
                 self._begin(container, "container")
+
+    def _ephemeral(self) -> None:
+        for container in self.pod["spec"].get("ephemeralContainers") or []:
+            if self.state.latest(container["name"]) is None:
+                target = self._latest(container.get("targetContainerName") or "")
+                seen = target.id if target and target.running else ""
+                self.result.start.append(Start(container["name"], "ephemeral", 0, target=seen))
 
     def _init(self, initialized: bool) -> bool:
         """Plan the init containers; True once all are done, so that the ordinary ones may run."""

@@ -215,3 +215,13 @@ def test_the_termination_message_is_part_of_the_status() -> None:
     one = status(made(policy="Never"), state(ended))["containerStatuses"][0]
     assert one["state"]["terminated"]["message"] == "out of disk"
     assert one["state"]["terminated"]["reason"] == "Error"
+
+
+def test_an_ephemeral_container_has_a_status_of_its_own_and_counts_for_nothing_else() -> None:
+    debug = container("debug")
+    found = status(made(ephemeralContainers=[debug]), state(running(APP), exited(debug, 1)))
+    assert found["phase"] == "Running" and condition(found, "Ready")["status"] == "True"
+    (one,) = found["ephemeralContainerStatuses"]
+    assert one["state"]["terminated"]["exitCode"] == 1 and not one["ready"] and "started" not in one
+    coming = status(made(ephemeralContainers=[debug]), state(running(APP)))
+    assert "waiting" in coming["ephemeralContainerStatuses"][0]["state"]

@@ -152,3 +152,17 @@ def test_a_changed_image_replaces_the_container() -> None:
 def test_a_container_in_an_unknown_state_is_killed_first() -> None:
     lost = dataclasses.replace(running(APP), phase="unknown")
     assert [kill.reason for kill in plan(made(), state(lost)).kill] == ["unknown"]
+
+
+def test_an_ephemeral_container_is_started_once_whatever_the_others_do() -> None:
+    debug = {**container("debug"), "targetContainerName": "app"}
+    pod = made(APP, inits=[INIT], ephemeralContainers=[debug])
+    beside_init = plan(pod, state(exited(INIT, 1))).start
+    assert [(start.name, start.kind, start.target) for start in beside_init] == [
+        ("debug", "ephemeral", ""),
+        ("init", "init", ""),
+    ]
+    (start,) = plan(pod, state(running(APP))).start
+    assert (start.name, start.target) == ("debug", "app-0")
+    assert plan(pod, state(running(APP), exited(debug, 1))).idle
+    assert started(plan(pod, state(sandbox=None))) == [("init", 0)]

@@ -24,7 +24,7 @@ async def serve(kubelet: Served, request: Request, namespace: str, pod: str, con
     worker = kubelet.pods.find(namespace, pod)
     if worker is None:
         raise Refused(404, f'pod "{pod}" does not exist\n')
-    specs = [*resources.containers(worker.pod), *(worker.pod["spec"].get("ephemeralContainers") or [])]
+    specs = [*resources.containers(worker.pod), *resources.ephemeral(worker.pod)]
     if container not in (spec["name"] for spec in specs):
         raise Refused(404, f'container "{container}" not found in pod "{pod}"\n')
     identity = attempt(newest(worker)["status"], pod, container, previous=options.previous)

@@ -35,7 +35,8 @@ def plugins() -> dict[str, Plugin]:
 def used(pod: Object) -> list[Object]:
     """The volumes that some container mounts; the others need not be set up."""
     spec = pod["spec"]
-    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    kinds = ("initContainers", "containers", "ephemeralContainers")
+    containers = [container for kind in kinds for container in spec.get(kind) or []]
     names = {mount["name"] for container in containers for mount in container.get("volumeMounts") or []}
     return [volume for volume in spec.get("volumes") or [] if volume["name"] in names]
 
