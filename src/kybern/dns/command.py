@@ -43,16 +43,17 @@ async def _serve(args: argparse.Namespace) -> None:
     factory, records = InformerFactory(client), Records(args.cluster_domain)
     follow(factory, records)
     forwarder = Forwarder(_servers(args.forward, args.bind_address))
-    server = await listen(Resolver(records, forwarder), args.bind_address, args.port)
-    synced = asyncio.Event()
+    resolver = Resolver(records, forwarder)
+    resolver.synced = False
+    server = await listen(resolver, args.bind_address, args.port)
     health = None
     if args.healthz_port:
-        checks = {"informers": lambda: None if synced.is_set() else "not synced"}
+        checks = {"informers": lambda: None if resolver.synced else "not synced"}
         health = await serve_health(args.healthz_bind_address, args.healthz_port, checks)
     try:
         factory.start()
         await factory.synced()
-        synced.set()
+        resolver.synced = True
         log.info("answering for %s on %s:%d", records.zone, args.bind_address, server.port)
         await asyncio.Event().wait()
     finally:

@@ -30,10 +30,11 @@ _MAX_ALIASES = 8
 
 
 class Resolver:
-    """Wire query in, wire answer out."""
+    """Wire query in, wire answer out. Until `synced`, nobody is told that a name of the cluster does not exist."""
 
     def __init__(self, records: Records, forwarder: Forwarder) -> None:
         self.records, self.forwarder = records, forwarder
+        self.synced = True
         self._cache: dict[tuple[bytes, bool], bytes] = {}
         self._version = -1
 
@@ -65,7 +66,12 @@ class Resolver:
             return refused, False
         question = query.question[0]
         name, type_ = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
-        found = self.records.answer(name, type_) if self.records.holds(name) else None
+        holds = self.records.holds(name)
+        if holds and not self.synced:
+            unsure = dns.message.make_response(query, recursion_available=True)
+            unsure.set_rcode(dns.rcode.SERVFAIL)
+            return unsure, False
+        found = self.records.answer(name, type_) if holds else None
         if found is None:
             return await self.forwarder.ask(query), False
         response = self._build(query, _shuffled(found))

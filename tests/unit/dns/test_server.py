@@ -99,6 +99,20 @@ async def test_external_names_are_followed_but_not_in_circles() -> None:
     assert circle.rcode() == dns.rcode.SERVFAIL and not circle.answer
 
 
+@pytest.mark.parametrize("name", ["web.ns.svc.cluster.local", "nope.ns.svc.cluster.local", "7.0.96.10.in-addr.arpa"])
+async def test_nothing_is_denied_before_everything_is_known(name: str) -> None:
+    resolver = Resolver(zone(), Forwarder([]))
+    resolver.synced = False
+    query = dns.message.make_query(name, "A")
+    early = await resolver.resolve(query.to_wire(), tcp=False)
+    assert early
+    assert dns.message.from_wire(early).rcode() == dns.rcode.SERVFAIL
+    resolver.synced = True
+    later = await resolver.resolve(query.to_wire(), tcp=False)
+    assert later
+    assert dns.message.from_wire(later).rcode() != dns.rcode.SERVFAIL
+
+
 async def test_answers_are_kept_until_the_zone_changes() -> None:
     records = zone()
     resolver = Resolver(records, Forwarder([]))
