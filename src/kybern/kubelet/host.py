@@ -36,4 +36,5 @@ class Host:
     """Takes a pod and its new status."""
     forget_tokens: Callable[[str], None] = lambda uid: None
     starting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
-    """How many pods may be started at once: more would only make each of them slower."""
+    """How many sandboxes and containers may be made at once: more would only make each of them slower. Not held while
+    a pod waits for an image, a hook or the end of a container, which may depend on another pod's start."""

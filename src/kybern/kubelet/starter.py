@@ -80,13 +80,14 @@ class Starter:
         except ImageError as error:
             say("Warning", "Failed", f"Error: {error.reason}")
             raise StartFailed(Waiting(error.reason, str(error))) from error
-        id = await self._create(pod, spec, start, sandbox, sandbox_config, image, ips)
-        say("Normal", "Created", "Container created")
-        try:
-            await self.host.runtime.start_container(id)
-        except RuntimeFailure as error:
-            say("Warning", "Failed", f"Error: {error.described}")
-            raise StartFailed(Waiting("RunContainerError", error.described)) from error
+        async with self.host.starting:
+            id = await self._create(pod, spec, start, sandbox, sandbox_config, image, ips)
+            say("Normal", "Created", "Container created")
+            try:
+                await self.host.runtime.start_container(id)
+            except RuntimeFailure as error:
+                say("Warning", "Failed", f"Error: {error.described}")
+                raise StartFailed(Waiting("RunContainerError", error.described)) from error
         say("Normal", "Started", "Container started")
         self._link_log(pod, start, id)
         await self._post_start(pod, spec, id, ips)

@@ -6,12 +6,15 @@ Source: KEP-1205 (bound service account tokens).
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
-from kybern.api.errors import NotFound
+from kybern.api.errors import APIError, NotFound
 from kybern.api.types import Object
 from kybern.client.rest import Client
 from kybern.process.clock import clock, parse_time, random
+
+log = logging.getLogger(__name__)
 
 _MAX_AGE = 24 * 3600.0
 _RENEW_AT = 0.8
@@ -22,6 +25,7 @@ _RENEW_AT = 0.8
 class _Kept:
     token: str
     renew_at: float
+    expires: float
 
 
 class Tokens:
@@ -39,7 +43,12 @@ class Tokens:
         async with self._locks.setdefault(key[0], asyncio.Lock()):
             kept = self._kept.get(key)
             if kept is None or clock.time() >= kept.renew_at:
-                kept = self._kept[key] = await self._ask(pod, audience, expiration_seconds)
+                try:
+                    kept = self._kept[key] = await self._ask(pod, audience, expiration_seconds)
+                except APIError as error:
+                    if kept is None or clock.time() >= kept.expires:
+                        raise
+                    log.info("token of pod %s not renewed yet: %s", key[0], error)
         return kept.token
 
     def forget(self, uid: str) -> None:
@@ -62,7 +71,7 @@ class Tokens:
         answer = await self._accounts.post(account, "token", body, meta["namespace"])
         now, expires = clock.time(), parse_time(answer["status"]["expirationTimestamp"])
         life = min((expires - now) * _RENEW_AT, _MAX_AGE)
-        return _Kept(answer["status"]["token"], now + life - random.uniform(0, min(life / 10, 10)))
+        return _Kept(answer["status"]["token"], now + life - random.uniform(0, min(life / 10, 10)), expires)
 
 
 class NoTokens:

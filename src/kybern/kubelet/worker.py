@@ -183,19 +183,18 @@ class Worker:
 
     async def _act(self, plan: sync.Plan, state: PodState) -> float:
         """Carry a plan out; returns the seconds until a retry if something failed, else 0."""
-        async with self.host.starting:
-            if plan.kill_pod:
-                if state.sandbox and plan.create_sandbox:
-                    message = "Pod sandbox changed, it will be killed and re-created."
-                    self.events.pod("Normal", "SandboxChanged", message)
-                await kill_pod(self.host, self.events, self.pod, state, grace_period(self.pod))
-                if not plan.create_sandbox:
-                    return 0
-            for kill in plan.kill:
-                await self._kill(kill, state)
-            if not plan.start and not plan.create_sandbox:
+        if plan.kill_pod:
+            if state.sandbox and plan.create_sandbox:
+                message = "Pod sandbox changed, it will be killed and re-created."
+                self.events.pod("Normal", "SandboxChanged", message)
+            await kill_pod(self.host, self.events, self.pod, state, grace_period(self.pod))
+            if not plan.create_sandbox:
                 return 0
-            return await self._start(plan, state)
+        for kill in plan.kill:
+            await self._kill(kill, state)
+        if not plan.start and not plan.create_sandbox:
+            return 0
+        return await self._start(plan, state)
 
     async def _kill(self, kill: sync.Kill, state: PodState) -> None:
         spec = next(c for c in resources.containers(self.pod) if c["name"] == kill.container.name)
@@ -216,7 +215,8 @@ class Worker:
         sandbox = state.sandbox
         if plan.create_sandbox:
             try:
-                sandbox = await starter.create_sandbox(self.host, self.events, self.pod, plan.sandbox_attempt)
+                async with self.host.starting:
+                    sandbox = await starter.create_sandbox(self.host, self.events, self.pod, plan.sandbox_attempt)
             except starter.SandboxFailed as error:
                 log.warning("%s: %s", self._name, error)
                 return VOLUME_RETRY
