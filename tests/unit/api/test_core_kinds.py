@@ -219,3 +219,8 @@ def test_budgets_and_autoscalers() -> None:
         'spec.metrics[0].resource.target.type: Invalid value: "": must be either Utilization, Value, or AverageValue',
         'spec.behavior.scaleUp.tolerance: Invalid value: "-1": must be greater than or equal to 0',
     ]
+    external = {"type": "External", "external": {"metric": {"name": "q"}, "target": {"type": "Value", "value": "1"}}}
+    spec = {"scaleTargetRef": target, "minReplicas": 0, "maxReplicas": 2, "metrics": [external]}
+    assert said(HorizontalPodAutoscaler(), {"spec": spec}) == [
+        "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"
+    ]

@@ -54,10 +54,8 @@ def _one(spec: Object, status: Object) -> str:
 def validate_spec(spec: Object, errors: Errors) -> None:
     """The whole spec."""
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
-    object_metric = any(m.get("type") in ("Object", "External") for m in spec.get("metrics") or [])
-    floor = 0 if least == 0 and object_metric else 1
-    if least is not None and least < floor:
-        errors.invalid("spec.minReplicas", least, f"must be greater than or equal to {floor}")
+    if least is not None and least < 1:  # scaling to zero is alpha in v1.36, and off
+        errors.invalid("spec.minReplicas", least, "must be greater than or equal to 1")
     if most < 1:
         errors.invalid("spec.maxReplicas", most, "must be greater than 0")
     if least is not None and most < least:
