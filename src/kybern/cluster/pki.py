@@ -32,7 +32,8 @@ class Authority:
     def __init__(self, directory: Path, name: str = "kybern-ca", stem: str = "ca") -> None:
         self.certificate_path, self.key_path = directory / f"{stem}.crt", directory / f"{stem}.key"
         self.directory = directory
-        if not self.key_path.exists():
+        # One of which only the key is gone must not be replaced: all that it signed would be worthless.
+        if not self.key_path.exists() and not self.certificate_path.exists():
             self._make(name)
         try:
             self.certificate = x509.load_pem_x509_certificate(self.certificate_path.read_bytes())

@@ -57,6 +57,17 @@ def test_an_expired_or_damaged_ca_is_explained(tmp_path: Path, monkeypatch: pyte
         Authority(tmp_path)
 
 
+@pytest.mark.parametrize("lost", ["ca.key", "ca.crt"])
+def test_a_ca_of_which_half_is_lost_is_not_made_anew(tmp_path: Path, lost: str) -> None:
+    Authority(tmp_path)
+    (tmp_path / lost).unlink()
+    (left,) = tmp_path.iterdir()
+    before = left.read_bytes()
+    with pytest.raises(OperatorError, match=rf"can't read the CA in .*{lost}.*; restore it"):
+        Authority(tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
 def test_signing_keys_are_kept(tmp_path: Path) -> None:
     private, public = signing_key(tmp_path)
     before = private.read_bytes(), public.read_bytes()
