@@ -63,6 +63,7 @@ def server_tls(certificate: str | None, key: str | None) -> ssl.SSLContext | Non
     if not certificate:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever the machine's OpenSSL is set to
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
