@@ -15,10 +15,13 @@ from kybern.process.daemon import OperatorError
 from kybern.store import open_store
 from kybern.store.base import Compacted, Entry, Store, TooLarge
 from kybern.store.command import location_of
+from kybern.store.encryption import AesGcm, Prefixed
+from kybern.store.encryption_store import EncryptedStore
 from kybern.store.migrate import migrate
 from kybern.testing.etcd import EtcdServers
 
 COUNT = 1203
+SECRET = Prefixed([(b"k8s:enc:aesgcm:v1:k:", AesGcm(bytes(32)))])
 
 
 @pytest.fixture
@@ -114,6 +117,26 @@ async def test_what_is_refused(servers: EtcdServers, tmp_path: Path) -> None:
     code, _, errors = await run("--from", path, "--to", servers.location)
     assert (code, errors.partition("already")[2]) == (1, f" holds 1 keys, {PODS}b first; name an empty one\n")
     assert [entry.value for entry in (await target.list("/registry/")).entries] == [b"2"]
+    await target.close()
+
+
+async def test_what_is_encrypted_for_its_key_keeps_its_key(servers: EtcdServers, tmp_path: Path) -> None:
+    path = str(tmp_path / "store.db")
+    source = EncryptedStore(await open_store(path), lambda key: SECRET)
+    made = await source.create("/registry/secrets/default/a", b"open sesame")
+    await source.close()
+    code, _, errors = await run("--from", path, "--to", servers.location, "--etcd-prefix=/k")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "kybern: /registry/secrets/default/a is encrypted for its whole key" in errors
+    inner = await open_store(servers.location, prefix="/k")
+    assert await inner.revision() == 1
+    await inner.close()
+    code, _, errors = await run("--from", path, "--to", servers.location)
+    assert (code, errors) == (0, "")
+    target = EncryptedStore(await open_store(servers.location), lambda key: SECRET)
+    found = await target.get(made.key)
+    assert found is not None
+    assert found.value == b"open sesame"
     await target.close()
 
 

@@ -10,7 +10,7 @@ from kybern.process.daemon import OperatorError
 from kybern.store.base import Store, StoreError
 from kybern.store.flags import add_certificate_flags
 from kybern.store.migrate import migrate
-from kybern.store.opening import is_etcd, open_store
+from kybern.store.opening import PREFIX, is_etcd, open_store
 
 _FORMS = "a SQLite file (/var/lib/kybern/store.db), or endpoints of etcd (https://a:2379,https://b:2379)"
 
@@ -51,7 +51,9 @@ async def _migrate(source: str, target: str, args: argparse.Namespace) -> int:
     try:
         new = await opened(target)
         try:
-            return await migrate(old, new, _tell)
+            # A file has no prefix: its keys are whole below /registry.
+            renamed = is_etcd(source) != is_etcd(target) and args.etcd_prefix.strip("/") != PREFIX.strip("/")
+            return await migrate(old, new, _tell, renamed=renamed)
         finally:
             await new.close()
     finally:

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 ENCRYPTED = b"k8s:enc:"
 """What every encrypted value starts with."""
+TIED = (b"k8s:enc:aesgcm:", b"k8s:enc:kms:v2:")
+"""Values that start so can only be opened where they were sealed: the whole key in the store is authenticated too."""
 TOO_SHORT = "the stored data was shorter than the required size"
 NO_PREFIX = "no matching prefix found"
 

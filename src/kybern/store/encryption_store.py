@@ -30,7 +30,7 @@ class EncryptedStore:
         self.inner = inner
         self.cipher_of = cipher_of
         """May be replaced at any time; what was read before stays as it was."""
-        self._prefix = prefix.rstrip("/")
+        self._prefix = "/" + prefix.strip("/")
         self._writing: dict[bytes, bytes] = {}
         """Sealed values under way to the store, so that they need no opening when the watches tell of them."""
         self._behind: set[_OpenedWatch] = set()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from kybern.process.daemon import OperatorError
 from kybern.store.base import Entry, Event, LeaseNotFound, Store, StoreError, TooLarge
+from kybern.store.encryption import TIED
 
 ROOT = "/registry/"
 PAGE = 500
@@ -20,13 +21,16 @@ REPORT_SECONDS = 2.0
 _PARTIAL = "the target is not complete, so empty it before you start again"
 
 
-async def migrate(source: Store, target: Store, tell: Callable[[str], None]) -> int:
+async def migrate(source: Store, target: Store, tell: Callable[[str], None], *, renamed: bool = False) -> int:
     """Copy all of `source` to `target`, which must be empty; gives the number of keys. `tell` hears of the progress.
-    Raises OperatorError where the target isn't empty or the source changes meanwhile, and StoreError."""
+    `renamed`: whole keys are others in the target. Raises OperatorError where the target isn't empty, the source
+    changes meanwhile or holds what couldn't be read in the target, and StoreError."""
     held = await target.list(ROOT, limit=1)
     if held.entries:
         count = 1 + held.remaining
         raise OperatorError(f"the target already holds {count} keys, {held.entries[0].key} first; name an empty one")
+    if renamed:
+        await _check_renamed(source)
     page = await source.list(ROOT, limit=PAGE)
     total, revision = len(page.entries) + page.remaining, page.revision
     changed: list[Event] = []
@@ -49,6 +53,17 @@ async def migrate(source: Store, target: Store, tell: Callable[[str], None]) -> 
         key = changed[0].entry.key
         raise OperatorError(f"{key} changed in the source meanwhile: stop what writes to it; {_PARTIAL}")
     return done
+
+
+async def _check_renamed(source: Store) -> None:
+    """Raises OperatorError for a value that is tied to its whole key by encryption."""
+    start = ""
+    while entries := (await source.list(ROOT, start=start, limit=PAGE)).entries:
+        for entry in entries:
+            if entry.value.startswith(TIED):
+                told = f"{entry.key} is encrypted for its whole key, which would be another with this --etcd-prefix"
+                raise OperatorError(f"{told}; leave the prefix at /registry, or have it stored unencrypted first")
+        start = entries[-1].key + "\0"
 
 
 async def _advance(target: Store, revision: int, tell: Callable[[str], None]) -> None:
