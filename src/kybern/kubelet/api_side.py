@@ -116,6 +116,7 @@ class APISide:
     def _changed(self, source: str, pods: list[Object]) -> None:
         known = self._known
         self._known = {pod["metadata"]["uid"]: _asked(pod) for pod in pods}
+        self.objects.keep({pod["metadata"]["namespace"] for pod in (*pods, *self._static)})
         for pod in pods:
             # Who changes a pod, if only an annotation, wants it looked at with what is in the API now.
             if known.get(pod["metadata"]["uid"]) != self._known[pod["metadata"]["uid"]]:
