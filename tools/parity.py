@@ -9,7 +9,7 @@ import argparse
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import orjson
 
 from kybern.__main__ import COMMANDS
 from kybern.api.scheme import Scheme, builtin
+from kybern.process import logs
 
 
 def upstream_names(section: str) -> list[str]:
@@ -100,20 +101,23 @@ def names_section(title: str, *packages: str) -> None:
 
 def flags_section() -> None:
     sys.stdout.write("## Flags\n\nAny other flag is an error, never ignored.\n\n")
-    rows = []
+    rows = [("each", flags_of(lambda parser: logs.add_flags(parser.add_argument)))]
     for name, (module, _) in COMMANDS.items():
-        parser = argparse.ArgumentParser()
-        importlib.import_module(module).add_flags(parser)
-        flags = sorted(
-            {flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")} - {"--help"}
-        )
-        rows.append((name, " ".join(f"`{flag}`" for flag in flags)))
+        rows.append((name, flags_of(importlib.import_module(module).add_flags)))
     table(("command", "flags"), iter(rows))
+
+
+def flags_of(add: Callable[[argparse.ArgumentParser], None]) -> str:
+    parser = argparse.ArgumentParser(add_help=False)
+    add(parser)
+    flags = {flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")}
+    return " ".join(f"`{flag}`" for flag in sorted(flags))
 
 
 def main() -> None:
     sys.stdout.write(
-        "# Parity with Kubernetes v1.36\n\nMade by `make parity` from the code; `not yet` means not there at all.\n\n"
+        "# Parity with Kubernetes v1.36\n\nMade by `make parity` from the code; `not yet` means not there at all. "
+        "What is there but differs is in [differences.md](differences.md).\n\n"
     )
     resources_section()
     names_section("Controllers", "kybern.controllers", "kybern.cloud")
