@@ -11,6 +11,7 @@ from kybern.api.types import Object
 from kybern.kubelet import resources
 
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['([^']*)'\]$")
+_ESCAPES = {char: f"\\{name}" for char, name in zip('\\"\a\b\f\n\r\t\v', '\\"abfnrtv', strict=True)}
 
 
 class Unknown(Exception):
@@ -44,8 +45,15 @@ def field(pod: Object, path: str, *, ips: tuple[str, ...] = (), host_ips: tuple[
 
 
 def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
+    """In double quotes, as Go's %q writes it: what is not printable is escaped."""
+    return '"' + "".join(_ESCAPES.get(char) or _plain(char) for char in value) + '"'
+
+
+def _plain(char: str) -> str:
+    number = ord(char)
+    if char.isprintable():
+        return char
+    return f"\\x{number:02x}" if number < 0x80 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def resource(pod: Object, reference: Object, container_name: str, allocatable: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kybern.kubelet.downward import field
 from kybern.kubelet.environment import expand
 from kybern.kubelet.paths import Paths
 from kybern.kubelet.runtime import state
@@ -66,3 +67,10 @@ def test_logs_tell_how_often_a_forgotten_container_was_started(tmp_path: Path) -
     for name in ("9.log", "10.log", "11.log.20260101-000000.gz", "other.log"):
         (paths.log(pod, "app", 0).parent / name).touch()
     assert paths.next_attempt(pod, "app") == 12
+
+
+def test_annotations_are_quoted_as_go_quotes() -> None:
+    pod = made()
+    pod["metadata"]["annotations"] = {"a": 'x\\"\r\n\t\x01\x7f\u2028é😀\U000e0001'}
+    quoted = r'"x\\\"\r\n\t\x01\x7f\u2028é😀\U000e0001"'
+    assert field(pod, "metadata.annotations") == f"a={quoted}"
