@@ -154,7 +154,7 @@ class Worker:
             return await self._finish()
         while True:
             state = self.host.cache.get(self.uid)
-            self.prober.sync(self.pod, state, self._ip(state))
+            self.prober.sync(self.pod, state, self._ip(state), self.host.api_status(self.pod))
             plan = sync.decide(self.pod, state, self.prober.view(), self._backoff, clock.time())
             self._note_backoff(plan)
             self._report(state)

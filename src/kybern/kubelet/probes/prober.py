@@ -80,17 +80,24 @@ class Prober:
         self.runtime, self._changed, self._say = runtime, changed, say
         self._watched: dict[str, _Watched] = {}
 
-    def sync(self, pod: Object, state: PodState, ip: str) -> None:
-        """Begin probing containers that run now, and stop with those that don't."""
+    def sync(self, pod: Object, state: PodState, ip: str, known: Object | None = None) -> None:
+        """Begin probing containers that run now, and stop with those that don't. What the pod's `known` status says
+        of a container that ran before this kubelet began holds until its probes say otherwise (KEP-4781)."""
         running = {container.id: container for container in state.containers if container.running}
         for gone in self._watched.keys() - running.keys():
             self._stop(self._watched.pop(gone))
         specs = {c["name"]: c for c in pod["spec"].get("containers") or []}
         specs |= {c["name"]: c for c in pod["spec"].get("initContainers") or [] if is_sidecar(c)}
+        fields = ("containerStatuses", "initContainerStatuses")
+        said = {
+            status.get("containerID", "").rpartition("//")[2]: status
+            for field in fields
+            for status in (known or {}).get(field) or ()
+        }
         for id, container in running.items():
             spec = specs.get(container.name)
             if id not in self._watched and spec and any(spec.get(field) for field in KINDS.values()):
-                self._watched[id] = self._watch(spec, container, ip)
+                self._watched[id] = self._watch(spec, container, ip, said.get(id, {}))
 
     def stop_liveness(self) -> None:
         """The pod is ending: only readiness still matters."""
@@ -130,13 +137,13 @@ class Prober:
             return ProbeView(started, "liveness")
         return ProbeView(started)
 
-    def _watch(self, spec: Object, container: Container, ip: str) -> _Watched:
+    def _watch(self, spec: Object, container: Container, ip: str, said: Object) -> _Watched:
         watched = _Watched(spec, container)
         target = Target(self.runtime, spec, container.id, ip)
-        initial = {"startup": None, "liveness": True, "readiness": False}
+        initial = {"startup": None, "liveness": True, "readiness": bool(said.get("ready"))}
         for kind, name in KINDS.items():
             probe = spec.get(name)
-            if not probe:
+            if not probe or (kind == "startup" and said.get("started")):
                 continue
             tally = Tally(probe.get("successThreshold") or 1, probe.get("failureThreshold") or 3, initial[kind])
             setattr(watched, kind, tally)
