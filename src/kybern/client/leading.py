@@ -18,7 +18,7 @@ def add_flags(parser: argparse.ArgumentParser, *, component: str, port: int) -> 
     add = parser.add_argument
     add("--bind-address", default="127.0.0.1", help="where /healthz, /readyz and /metrics answer")
     add("--secure-port", type=port_number, default=port, help="their port; 0 for none")
-    add("--tls-cert-file", metavar="FILE", help="serve them over TLS")
+    add("--tls-cert-file", metavar="FILE", help="serve them over TLS (default, but on loopback: its own)")
     add("--tls-private-key-file", metavar="FILE")
     switch(parser, "--leader-elect", True, "work only while holding the lease")
     add("--leader-elect-lease-duration", type=duration, default=15.0)
@@ -38,7 +38,7 @@ async def run(args: argparse.Namespace, client: Client, work: Callable[[], Await
     OperatorError."""
     health = None
     if args.secure_port:
-        tls = server_tls(args.tls_cert_file, args.tls_private_key_file)
+        tls = server_tls(args.tls_cert_file, args.tls_private_key_file, args.bind_address)
         # A replica that waits for the lease is well, and ready to take over.
         checks = {} if args.leader_elect else {"informers": check}
         health = await serve_health(args.bind_address, args.secure_port, checks, tls)

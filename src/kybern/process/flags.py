@@ -58,14 +58,27 @@ def network(text: str) -> str:
     return text
 
 
-def server_tls(certificate: str | None, key: str | None) -> ssl.SSLContext | None:
-    """What a listener serves with; None without a certificate. Raises OperatorError."""
-    if not certificate:
+def server_tls(certificate: str | None, key: str | None, address: str = "127.0.0.1") -> ssl.SSLContext | None:
+    """What a listener at `address` serves with. Without a certificate it is one of its own, or None where only this
+    machine can connect. Raises OperatorError."""
+    if not certificate and _is_loopback(address):
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever the machine's OpenSSL is set to
+    if not certificate:
+        from kybern.process import selfsigned
+
+        selfsigned.load_into(context)
+        return context
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise OperatorError(f"--tls-cert-file {certificate}: {error}") from error
     return context
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -68,7 +68,7 @@ async def run(args: argparse.Namespace) -> int | None:
         if args.secure_port:
             # A standby is well: only a leader that can't read the cluster isn't.
             checks = {"shutdown": lambda: None, "informer-sync": lambda: not_ready[0] if not_ready else None}
-            tls = server_tls(args.tls_cert_file, args.tls_private_key_file)
+            tls = server_tls(args.tls_cert_file, args.tls_private_key_file, args.bind_address)
             health = await serve_health(args.bind_address, args.secure_port, checks, tls)
         if elect is False:
             await run_until_signalled(lead())
