@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from kybern.api.types import Object
 from kybern.process import metrics
@@ -104,12 +105,17 @@ class ServiceHealth:
         for service, port in ports.items():
             if service not in self._open:
                 try:
-                    self._open[service] = (port, await serve(self._host, port, self._answerer(service)))
+                    server = await serve(self._host, port, self._answerer(service), partial(self._weight, service))
+                    self._open[service] = (port, server)
                 except OperatorError as error:
                     log.error("health check of service %s/%s: %s", *service, error)
 
     async def close(self) -> None:
         await self.sync({}, {})
+
+    def _weight(self, service: ServiceName) -> Mapping[str, str]:
+        """Load balancers may send more to nodes that have more."""
+        return {"X-Load-Balancing-Endpoint-Weight": str(self._counts.get(service, 0))}
 
     def _answerer(self, service: ServiceName) -> Callable[[str], Awaitable[Answer]]:
         async def answer(path: str) -> Answer:
@@ -124,8 +130,13 @@ class ServiceHealth:
         return answer
 
 
-async def serve(host: str, port: int, answer: Callable[[str], Awaitable[Answer]]) -> HealthServer:
-    """Answer GETs; port 0 picks one. Raises OperatorError if the address can't be had."""
+async def serve(
+    host: str,
+    port: int,
+    answer: Callable[[str], Awaitable[Answer]],
+    headers: Callable[[], Mapping[str, str]] = dict,
+) -> HealthServer:
+    """Answer GETs, with more `headers`; port 0 picks one. Raises OperatorError if the address can't be had."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -134,9 +145,11 @@ async def serve(host: str, port: int, answer: Callable[[str], Awaitable[Answer]]
             status, kind, body = 405, "text/plain", b"method not allowed\n"
             if method in ("GET", "HEAD"):
                 status, kind, body = await answer(path)
+            more = "".join(f"{name}: {value}\r\n" for name, value in headers().items())
             writer.write(
                 f"HTTP/1.1 {status} {_REASONS.get(status, 'Service Unavailable')}\r\nContent-Type: {kind}\r\n"
-                f"X-Content-Type-Options: nosniff\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+                f"X-Content-Type-Options: nosniff\r\n{more}Content-Length: {len(body)}\r\n"
+                "Connection: close\r\n\r\n".encode()
                 + (b"" if method == "HEAD" else body)
             )
             await writer.drain()

@@ -72,6 +72,10 @@ async def test_a_service_is_well_where_it_has_endpoints() -> None:
     await checks.sync({("ns", "web"): port}, {("ns", "web"): 2})
     said = {"service": {"namespace": "ns", "name": "web"}, "localEndpoints": 2, "serviceProxyHealthy": True}
     assert await get(port, "/") == (200, said)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert b"\r\nX-Load-Balancing-Endpoint-Weight: 2\r\n" in await reader.read()
+    writer.close()
     await checks.sync({("ns", "web"): port}, {("ns", "web"): 0})
     assert (await get(port, "/"))[0] == 503
     other = free_port()
