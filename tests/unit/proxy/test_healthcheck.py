@@ -104,5 +104,5 @@ async def test_an_address_that_cant_be_had_is_the_operators() -> None:
     with pytest.raises(OperatorError, match="can't listen"):
         await serve("127.0.0.1", server.port, metrics_answer)
     assert await get(server.port, "/proxyMode") == (200, "nftables")
-    assert "kubeproxy_sync_proxy_rules_duration_seconds" in (await get(server.port, "/metrics"))[1]
+    assert "kubeproxy_proxy_healthz" in (await get(server.port, "/metrics"))[1]
     await server.close()
