@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,13 @@ from kybern.api.errors import Forbidden
 from kybern.client.kubeconfig import ClientConfig, connect, load
 from kybern.client.rest import Client
 from kybern.cluster import joining
-from kybern.cluster.bootstrap import certificates, discovery, objects, pods, shared
+from kybern.cluster.bootstrap import certificates, discovery, join, manifests, objects, pods, shared
 from kybern.cluster.bootstrap.objects import ClusterConfig
 from kybern.cluster.layout import JOINED, Layout, Settings
 from kybern.process.daemon import OperatorError
-from kybern.testing.builders import node
+from kybern.store.etcd_client import Tls
+from kybern.testing.builders import node, pod
+from kybern.testing.etcd import EtcdServers
 from tests.integration.joining.conftest import ControlPlane
 
 CONFIG = ClusterConfig("api.example.org:6443", "10.244.0.0/16", "10.96.0.0/12", "cluster.local", "24h0m0s", "", ("x",))
@@ -85,6 +89,31 @@ async def test_keys_come_through_encrypted(plane: ControlPlane, token: str, admi
     finally:
         await client.close()
     assert files == {name: (layout.pki / name).read_bytes() for name in certificates.SHARED}
+
+
+async def test_a_member_of_etcd_of_the_same_name_is_found_before_anything_is_kept(
+    plane: ControlPlane, admin: Client, tmp_path: Path
+) -> None:
+    settings, layout = replace(SETTINGS, server=address(plane)), Layout(tmp_path)
+    layout.make()
+    for name in ("ca.crt", "ca.key"):
+        shutil.copy(Path(plane.ca).with_name(name), layout.pki)
+    certificates.make(layout, settings)
+    keys = {name: (layout.pki / name).read_bytes() for name in certificates.SHARED}
+    pki = layout.pki / "etcd"
+    servers = EtcdServers(tmp_path, tls=Tls(str(pki / "ca.crt"), str(pki / "server.crt"), str(pki / "server.key")))
+    try:
+        await servers.start_all(servers.tls)
+        member = pod("etcd-m0", "kube-system", labels={"component": "etcd"})
+        member["metadata"]["annotations"] = {manifests.ETCD_URLS: servers.location}
+        await objects.apply(admin, [objects.administrators()])
+        await admin.resource("v1", "pods").create(member)
+        await join.check_member(replace(settings, node_name="m1"), keys)
+        with pytest.raises(OperatorError, match="etcd has a member m0 already; `kybern etcd member remove m0`"):
+            await join.check_member(replace(settings, node_name="m0"), keys)
+    finally:
+        servers.stop()
+        plane.kubectl("delete", "pod", "-n", "kube-system", "etcd-m0", "--force", "--ignore-not-found")
 
 
 async def test_the_server_takes_what_every_cluster_runs(plane: ControlPlane, admin: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -46,6 +47,8 @@ async def run(args: argparse.Namespace) -> int:
     settings = init.node_settings(args, config, control_plane=args.control_plane)
     settings = _reached_at(settings, cluster)
     preflight.machine(layout, settings, control_plane=args.control_plane)
+    if args.control_plane:
+        await check_member(settings, keys)
     say(f"joining the cluster at {settings.endpoint} as {settings.node_name}")
     await machine.prepare(layout, settings, Path(args.image_dir))
     _introduce(layout, cluster)
@@ -146,6 +149,24 @@ async def _wait(layout: Layout, settings: Settings) -> None:
     layout.kubeconfig("bootstrap-kubelet").unlink()
 
 
+async def check_member(settings: Settings, keys: dict[str, bytes]) -> None:
+    """Ask etcd whether a member of this node's name can come, with certificates that are gone afterwards: nothing is
+    kept on this machine yet. Raises OperatorError."""
+    with tempfile.TemporaryDirectory() as directory:
+        layout = Layout(Path(directory))
+        shared.save(layout, keys)
+        certificates.make(layout, settings)
+        certificates.make_kubeconfigs(layout, settings, first=False)
+        client = connect(load(layout.admin_kubeconfig), "kybern-join", quiet=True)
+        try:
+            async with etcd.connected(layout, await etcd.endpoints(client)) as members:
+                await etcd.check(members, settings)
+        except APIError as error:
+            raise OperatorError(error.message) from error
+        finally:
+            await client.close()
+
+
 async def _join_control_plane(
     layout: Layout, settings: Settings, config: ClusterConfig, keys: dict[str, bytes]
 ) -> None:
@@ -158,7 +179,6 @@ async def _join_control_plane(
     try:
         urls = await etcd.endpoints(client)
         async with etcd.connected(layout, urls) as members:
-            await etcd.check(members, settings)
             await machine.start(layout)
             await _wait(layout, settings)
             flags = await etcd.expect(members, settings)
