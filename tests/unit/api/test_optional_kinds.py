@@ -67,7 +67,6 @@ REQUEST: Object = {
         "maxExpirationSeconds": 259200,
     }
 }  # fmt: skip
-ISSUED = {"conditions": [condition("Issued")], **pki.issued()}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,8 @@ def test_requests_for_pod_certificates(path: str, value: Any, expected: list[str
 
 
 def test_requests_for_pod_certificates_end_once() -> None:
-    kind, issued = PodCertificateRequest(), {**REQUEST, "status": ISSUED}
+    certified = {"conditions": [condition("Issued")], **pki.issued()}
+    kind, issued = PodCertificateRequest(), {**REQUEST, "status": certified}
     assert problems(kind, issued, REQUEST, "status") == []
     denied = {**REQUEST, "status": {"conditions": [condition("Denied")]}}
     assert problems(kind, denied, REQUEST, "status") == []
@@ -99,18 +99,18 @@ def test_requests_for_pod_certificates_end_once() -> None:
     wrong = {
         "notAfter": ("2029-01-01T00:00:00Z", "must be set to the NotAfter time encoded in the leaf certificate"),
         "notBefore": ("2029-01-01T00:00:00Z", "must be set to the NotBefore time encoded in the leaf certificate"),
-        "beginRefreshAt": (ISSUED["notAfter"], "must be at least 10 minutes before status.notAfter"),
+        "beginRefreshAt": (certified["notAfter"], "must be at least 10 minutes before status.notAfter"),
     }
     for field, (value, said) in wrong.items():
         assert problems(kind, changed(issued, f"status.{field}", value), REQUEST, "status") == [
             f'status.{field}: Invalid value: "{value}": {said}'
         ]
     short = changed(REQUEST, "spec.maxExpirationSeconds", 86400)
-    found = problems(kind, {**short, "status": ISSUED}, short, "status")
+    found = problems(kind, {**short, "status": certified}, short, "status")
     assert [text.rpartition(": ")[2] for text in found] == [
         "leaf certificate lifetime must be <= spec.maxExpirationSeconds (86400)"
     ]
-    early = {**REQUEST, "status": {"notBefore": ISSUED["notBefore"]}}
+    early = {**REQUEST, "status": {"notBefore": certified["notBefore"]}}
     assert problems(kind, early, REQUEST, "status") == [
         'status: Invalid value: status is immutable unless transitioning to "Issued", "Denied", or "Failed"'
     ]
