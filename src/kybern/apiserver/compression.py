@@ -6,6 +6,7 @@ Source: KEP-156 of upstream's API server (APIResponseCompression): from 128 KiB 
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from functools import lru_cache
@@ -19,6 +20,9 @@ from kybern.apiserver.request import Request, Response, Stream, Upgrade
 THRESHOLD = 128 * 1024
 """Bytes; a smaller answer goes as it is."""
 _LEVEL = 1
+_PIECE = 1 << 20
+"""Bytes that are compressed at once: of more, clients unpack the beginning while the rest is still made, and other
+requests get their turn."""
 _GZIP = 31
 """zlib's window bits that make it gzip."""
 
@@ -33,7 +37,10 @@ def compressed(request: Request, response: Response) -> Response:
     body = response.body
     response.headers = [pair for pair in response.headers if pair[0] != "content-length"]
     response.headers += [("content-encoding", "gzip"), ("vary", "Accept-Encoding")]
-    response.body = _whole(body) if isinstance(body, bytes) else _pieces(body)
+    if isinstance(body, bytes) and len(body) <= _PIECE:
+        response.body = _whole(body)
+    else:
+        response.body = _pieces(_cut(body) if isinstance(body, bytes) else body)
     return response
 
 
@@ -79,6 +86,12 @@ def _takes_gzip(accepted: str) -> bool:
 def _whole(body: bytes) -> bytes:
     packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
     return bytes(packer.compress(body) + packer.flush())
+
+
+async def _cut(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _PIECE):
+        yield body[start : start + _PIECE]
+        await asyncio.sleep(0)
 
 
 async def _pieces(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
