@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from kybern.apiserver import asgi
+from kybern.apiserver.pools import Pools
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
 from kybern.apiserver.telemetry import Telemetry
@@ -87,6 +88,8 @@ class App:
         self.handshake_errors = 0
         """Connections that failed before they said anything."""
         self.telemetry = Telemetry(self)
+        self.pools = Pools()
+        """Connections to what is in the cluster: kubelets, pods, Services, servers behind this one."""
         self.audit: Audit | None = None
         self.services: dict[str, Any] = {}
         """What parts leave for others to find: "tokens" (issuer), "kubelet" (client), ..."""

@@ -19,7 +19,9 @@ class Arriving:
         self._pause, self._resume = pause, resume
         self._pieces: deque[bytes] = deque()
         self._size = 0
-        self._held = self._ended = self._lost = False
+        self._held = self._lost = False
+        self.ended = False
+        """Whether all of it has come."""
         self._changed = asyncio.Event()
 
     def feed(self, piece: bytes) -> None:
@@ -33,12 +35,12 @@ class Arriving:
 
     def finish(self) -> None:
         """It is complete."""
-        self._ended = True
+        self.ended = True
         self._changed.set()
 
     def lose(self) -> None:
         """The client is gone; what is missing won't come. No matter if nothing is missing."""
-        self._lost = not self._ended
+        self._lost = not self.ended
         self._changed.set()
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -51,7 +53,7 @@ class Arriving:
                     self._held = False
                     self._resume()
                 yield piece
-            if self._ended:
+            if self.ended:
                 return
             if self._lost:
                 raise ConnectionResetError("the client is gone")

@@ -36,7 +36,7 @@ from kybern.apiserver.audit_policy import (
     Policy,
     Verdict,
 )
-from kybern.apiserver.chain import LONG_RUNNING
+from kybern.apiserver.dispatch import LONG_RUNNING
 from kybern.apiserver.following import followed
 from kybern.apiserver.request import Request, Response, Stream, Upgrade, UserInfo
 from kybern.process.clock import clock, new_uid

@@ -21,15 +21,14 @@ from kybern.apiserver.answers import refused
 from kybern.apiserver.app import App
 from kybern.apiserver.authn import impersonation
 from kybern.apiserver.authz.base import decide, refuse
-from kybern.apiserver.compression import THRESHOLD, compressed, unpack
+from kybern.apiserver.compression import THRESHOLD, compressed
+from kybern.apiserver.dispatch import LONG_RUNNING
 from kybern.apiserver.flowcontrol.inflight import READS, TooMany
 from kybern.apiserver.following import followed
 from kybern.apiserver.request import ANONYMOUS, Request, Response, Stream, UserInfo, status_response
 from kybern.process.clock import monotonic, new_uid
 from kybern.store.base import StoreUnavailable, TooLarge, Untransformable
 
-LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
-"""Subresources that take as long as they take: flow control is not for them."""
 TOO_MANY = b"Too many requests, please try again later.\n"
 
 log = logging.getLogger(__name__)
@@ -143,8 +142,6 @@ async def _permitted(app: App, request: Request) -> Response:
     if request.trail is not None:
         request.trail.decided(decision)
     refuse(request.user, request.info, decision)
-    if "content-encoding" in request.headers and request.info.subresource not in LONG_RUNNING:
-        unpack(request)
     return await dispatch.dispatch(app, request)
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from kybern.api.errors import MethodNotSupported, NotFound
 from kybern.api.resource import Resource
 from kybern.apiserver.app import App
+from kybern.apiserver.compression import unpack
 from kybern.apiserver.request import Request, Response
 
 Verb: TypeAlias = Callable[[App, Request, Resource], Awaitable[Response]]
@@ -56,6 +57,8 @@ VIRTUAL = {
 }
 """Resources that nothing is stored of -> module"""
 
+LONG_RUNNING = frozenset(("attach", "exec", "log", "portforward", "proxy"))
+"""Subresources that take as long as they take, for bodies that are others': flow control is not for them."""
 METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
 """What resources are asked by; proxies pass on HEAD and OPTIONS too."""
 
@@ -75,6 +78,8 @@ async def dispatch(app: App, request: Request) -> Response:
     info = request.info
     if app.aggregated and (other := app.aggregated.get(_group_version(request.path))):
         return await other(app, request)
+    if "content-encoding" in request.headers and info.subresource not in LONG_RUNNING:
+        unpack(request)
     if not info.is_resource:
         return await _route(app, request)
     resource = app.registry.scheme.resource(info.group, info.resource, info.version)
@@ -128,6 +133,13 @@ async def _subresource(app: App, request: Request, resource: Resource) -> Respon
     if not declared or module is None:
         raise NotFound(_NOT_FOUND, details={})
     return await verb(module)(app, request, resource)
+
+
+def passed_on(app: App, url: bytes) -> bool:
+    """Whether a request for the URL is another server's, and its body none of ours, however long it is."""
+    return b"/proxy" in url or bool(
+        app.aggregated and _group_version(url.partition(b"?")[0].decode("latin-1")) in app.aggregated
+    )
 
 
 def _group_version(path: str) -> tuple[str, str]:

@@ -153,6 +153,7 @@ class Gates:
         self.app.admission.close()
         if self._aggregator:
             await self._aggregator.stop()
+        self.app.pools.close()
         await self.bootstrap.stop()
         await self._services.stop()
         await self._trust.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from kybern.api.errors import APIError, InternalError
 from kybern.api.types import Object
@@ -20,6 +21,12 @@ def trusting() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+@cache
+def anybody() -> ssl.SSLContext:
+    """The same without a certificate of ours, one for all."""
+    return trusting()
 
 
 @dataclass(slots=True, frozen=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import codecs
 import ssl
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from kybern.api.errors import ServiceUnavailable
-from kybern.apiserver.kubelets import dialling, unreachable
+from kybern.apiserver.kubelets import unreachable
 from kybern.apiserver.links import Links
+from kybern.apiserver.pools import Passed, Pools, Where
 from kybern.apiserver.request import Request, Response, Upgrade
+from kybern.apiserver.webhooks.client import explained
+from kybern.client.http import Pieces
 from kybern.process import tracing
 from kybern.streaming import http1, tunnel
 from kybern.streaming.pipes import Reader, Writer
@@ -33,6 +35,8 @@ HOP_BY_HOP = frozenset(
 _CORS = frozenset(
     f"access-control-allow-{what}" for what in ("credentials", "headers", "methods", "origin")
 )  # fmt: skip
+_OURS = frozenset(("content-length", "expect", "host"))
+"""Headers that are said anew."""
 _SECRET = ("authorization", "impersonate-", "x-remote-")
 """How headers begin that are for this server, none of the backend's business, or that only this server may send."""
 
@@ -44,11 +48,14 @@ def wants_upgrade(request: Request) -> bool:
 
 def forwarded_headers(request: Request) -> list[tuple[str, str]]:
     """The request's headers for a backend, with who asked for what in X-Forwarded-*."""
+    own = _named(request.headers.get("connection", ""))
     headers = [
         (name, value)
         for name, value in request.headers.items()
-        if name not in HOP_BY_HOP and not name.startswith(_SECRET) and name not in ("host", "content-length")
+        if name not in HOP_BY_HOP and name not in _OURS and name not in own and not name.startswith(_SECRET)
     ]
+    if "trailers" in request.headers.get("te", ""):
+        headers.append(("te", "trailers"))
     if request.client[0]:
         before = request.headers.get("x-forwarded-for")
         headers = [(name, value) for name, value in headers if name != "x-forwarded-for"]
@@ -61,21 +68,11 @@ def forwarded_headers(request: Request) -> list[tuple[str, str]]:
     return [*headers, ("x-forwarded-proto", "https")]
 
 
-class Where(NamedTuple):
-    """A backend: its URL, how to trust it, where its host is if its name doesn't lead there, and headers of our own
-    for it."""
-
-    url: str
-    tls: ssl.SSLContext | None
-    address: tuple[str, int] | None = None
-    headers: Sequence[tuple[str, str]] = ()
-
-
-async def forward(request: Request, url: str, tls: ssl.SSLContext | None) -> Response:
+async def forward(pools: Pools, request: Request, url: str, tls: ssl.SSLContext | None) -> Response:
     """Pass the request on to `url`, and its answer back; links and redirections within the backend lead through the
     proxy, and what the backend says of other origins isn't said of this server. Raises ServiceUnavailable, or APIError
     for an upgrade."""
-    response = await pass_on(request, Where(url, tls))
+    response = await pass_on(pools, request, Where(url, tls))
     if response.status == 101:
         return response
     base = request.path[: len(request.path) - len(request.info.rest)]
@@ -103,45 +100,50 @@ def _charset(content_type: str) -> str:
         return "utf-8"
 
 
-async def pass_on(request: Request, to: Where) -> Response:
+async def pass_on(pools: Pools, request: Request, to: Where) -> Response:
     """The same, and its answer as it is."""
     if wants_upgrade(request):
-        return await upgrade(request, to.url, to.tls, to.address, to.headers)
-    url, tls = to.url, to.tls
-    headers = [*forwarded_headers(request), *to.headers, ("connection", "close")]
-    body: bytes | http1.Body = request.body
+        return await upgrade(pools, request, to)
+    body: bytes | Pieces | None = request.body or None
     if request.arriving is not None:
-        body = http1.Body(request.arriving.pieces(), request.arriving.length)
-    elif request.body or request.method in ("POST", "PUT", "PATCH"):
-        headers.append(("content-length", str(len(request.body))))
+        body = Pieces(request.arriving.pieces(), request.arriving.length)
     try:
-        answer = await http1.send(url, ssl=tls, method=request.method, headers=headers, body=body, address=to.address)
+        answer = await pools.ask(request.method, to, [*forwarded_headers(request), *to.headers], body)
     except (OSError, ssl.SSLError) as error:
-        raise ServiceUnavailable(f"error trying to reach service: {dialling(error)}") from error
-    return Response(answer.status, http1.body_of(answer, method=request.method), "", _answered(answer.headers))
+        raise ServiceUnavailable(f"error trying to reach service: {_unreached(to, error)}") from error
+    return Passed(answer, _answered(answer.headers))
+
+
+def _unreached(to: Where, error: OSError) -> str:
+    parts = urlsplit(to.url)
+    host, port = to.address or (parts.hostname or "", parts.port or (443 if to.tls else 80))
+    return f"dial tcp {host}:{port}: i/o timeout" if isinstance(error, TimeoutError) else explained(error, (host, port))
 
 
 def _answered(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A backend's headers, for the client."""
-    return [(name, value) for name, value in headers if name not in HOP_BY_HOP]
+    """A backend's headers, for the client; what it will say after the body is announced to it too."""
+    own = _named(", ".join(value for name, value in headers if name == "connection"))
+    dropped = (HOP_BY_HOP | own) - {"trailer"}
+    return [(name, value) for name, value in headers if name not in dropped]
 
 
-async def upgrade(
-    request: Request,
-    url: str,
-    tls: ssl.SSLContext | None,
-    address: tuple[str, int] | None = None,
-    own: Sequence[tuple[str, str]] = (),
-) -> Response:
-    """Have `url` upgrade the connection and join the client to it, byte by byte. A refusal is passed back. Raises
-    APIError where the backend can't be reached."""
-    headers = [*forwarded_headers(request), ("connection", "Upgrade"), ("upgrade", request.headers["upgrade"]), *own]
+def _named(connection: str) -> frozenset[str]:
+    """Headers that a Connection header says concern that connection only."""
+    return frozenset(token.strip().lower() for token in connection.split(","))
+
+
+async def upgrade(pools: Pools, request: Request, to: Where) -> Response:
+    """Have a server upgrade the connection and join the client to it, byte by byte. A refusal is passed back. Raises
+    APIError where the server can't be reached."""
+    wanted = [("connection", "Upgrade"), ("upgrade", request.headers["upgrade"])]
+    headers = [*forwarded_headers(request), *wanted, *to.headers]
     if request.method in ("POST", "PUT", "PATCH"):
         headers.append(("content-length", str(len(request.body))))
     try:
         answer = await http1.send(
-            url, ssl=tls, method=request.method, headers=_split(headers), body=request.body, address=address
-        )
+            to.url, ssl=to.tls, method=request.method, headers=_split(headers), body=request.body, address=to.address,
+            through=pools.through,
+        )  # fmt: skip
     except (OSError, ssl.SSLError) as error:
         raise unreachable(error) from error
     if answer.status != 101:

@@ -19,11 +19,12 @@ from urllib.parse import unquote
 import httptools
 
 from kybern.api.errors import BadRequest, RequestTooLarge
-from kybern.apiserver import deadline, wire
+from kybern.apiserver import deadline, dispatch, wire
 from kybern.apiserver.app import App
-from kybern.apiserver.arriving import Arriving
-from kybern.apiserver.chain import LONG_RUNNING
+from kybern.apiserver.arriving import KEPT, Arriving
+from kybern.apiserver.dispatch import LONG_RUNNING
 from kybern.apiserver.limits import MAX_BODY, MAX_HEADERS, MAX_PIPELINED
+from kybern.apiserver.pools import BODILESS, Passed
 from kybern.apiserver.request import Frame, Request, Response, Stream, Upgrade, status_response
 from kybern.process.clock import monotonic
 
@@ -39,10 +40,6 @@ KEEPALIVE_SECONDS = 60
 """An upgraded connection that has been silent this long is probed."""
 WRITE_HIGH = 512 * 1024
 """Unsent bytes of a connection from which on its writers wait."""
-
-
-_PASSED_ON = b"/proxy"
-"""What is in the path of requests whose bodies are passed on, however long they are."""
 
 
 class Connection(asyncio.Protocol):
@@ -158,6 +155,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._measure(len(name) + len(value))
+        if self._headed:
+            return  # what follows a chunked body is no header
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers = self._headers
         if key in headers:
@@ -174,9 +173,10 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._headed = True
         length = self._headers.get("content-length", "")
-        if _PASSED_ON in self._url and (not length or int(length) > MAX_BODY) and self._has_body(length):
+        long = int(length) > KEPT if length else "transfer-encoding" in self._headers
+        if long and dispatch.passed_on(self._app, self._url):
             self._begin_body(int(length) if length else None)
-        elif length and int(length) > MAX_BODY:
+        elif long and length and int(length) > MAX_BODY:
             self._refused = _too_large()
             self._finish_message(complete=False)
         elif self._headers.get("expect", "").lower() == "100-continue":
@@ -199,15 +199,11 @@ class Connection(asyncio.Protocol):
         elif self._refused is None:
             self._finish_message(complete=True)
 
-    def _has_body(self, length: str) -> bool:
-        return bool(length) or "chunked" in self._headers.get("transfer-encoding", "").lower()
-
     def _begin_body(self, length: int | None) -> None:
-        """Answer a request whose body goes on arriving; it is the connection's last."""
+        """Answer a request whose body goes on arriving."""
         if self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(wire.CONTINUE)
         self._incoming = Arriving(length, self._transport.pause_reading, self._transport.resume_reading)
-        self._keep_alive = False
         self._finish_message(complete=True)
 
     def _finish_message(self, *, complete: bool) -> None:
@@ -248,6 +244,7 @@ class Connection(asyncio.Protocol):
             refused = self._refused if last else None
             response = refused or await self._app.handle(request)
             self._request = None
+            last = last or (request.arriving is not None and not request.arriving.ended)
             if self._closing and not isinstance(response.body, bytes):
                 await _discard(response)
                 return
@@ -286,7 +283,7 @@ class Connection(asyncio.Protocol):
             if self.congested:
                 await self._drain()
             return
-        sized = any(name == "content-length" for name, _ in response.headers)
+        sized = response.status in BODILESS or any(name == "content-length" for name, _ in response.headers)
         self._transport.write(wire.head(response.status, response.headers, None, close=last, chunked=not sized))
         if request.method == "HEAD":
             return
@@ -298,7 +295,7 @@ class Connection(asyncio.Protocol):
                 if self.congested:
                     await self._drain()
             if not sized:
-                self._transport.write(b"0\r\n\r\n")
+                self._transport.write(wire.end(response.trailers) if isinstance(response, Passed) else wire.END)
         finally:
             self._sending_body = False
             if isinstance(body, AsyncGenerator):
@@ -333,7 +330,7 @@ class Connection(asyncio.Protocol):
         if self.congested:
             self._transport.abort()
             return
-        self._transport.write(b"0\r\n\r\n")
+        self._transport.write(wire.END)
         self._done(not self._keep_alive)
 
     async def _hand_over(self, response: Upgrade) -> None:
@@ -384,7 +381,7 @@ class Connection(asyncio.Protocol):
         if self._stream is not None:
             stream, self._stream = self._stream, None
             stream.closed()
-            self._transport.write(b"0\r\n\r\n")
+            self._transport.write(wire.END)
             self._close()
         elif self._task is None:
             self._close()

@@ -10,6 +10,8 @@ from kybern.process.clock import clock
 
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+END = b"0\r\n\r\n"
+"""Of a chunked body."""
 
 
 def _fixed(status: int, text: str) -> bytes:
@@ -57,6 +59,12 @@ def head(
             lines.append(f"content-length: {length}\r\n")
     lines.append("\r\n")
     return "".join(lines).encode("utf-8", "replace")
+
+
+def end(trailers: Sequence[tuple[str, str]]) -> bytes:
+    """The end of a chunked body, and what is said after it."""
+    lines = "".join([f"{name}: {_clean(value)}\r\n" for name, value in trailers])
+    return b"0\r\n" + lines.encode("utf-8", "replace") + b"\r\n"
 
 
 def _clean(value: str) -> str:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from ssl import SSLContext
 
+from kybern.process.dialing import Dial, straight
 from kybern.streaming import http1
 
 SPDY = "SPDY/3.1"
@@ -34,6 +35,7 @@ async def upgrade(
     method: str = "POST",
     to: str = SPDY,
     timeout: float = 30.0,
+    through: Dial = straight,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, dict[str, str]]:
     """Ask `url` (http or https) to upgrade to SPDY/3.1 or to WebSocket (`to`), offering `protocols` in order of
     preference. Gives the connection and the response's headers (lower-case names; repeated ones joined by ", ").
@@ -41,8 +43,9 @@ async def upgrade(
     given = headers.items() if isinstance(headers, Mapping) else headers
     async with asyncio.timeout(timeout):
         answer = await http1.send(
-            url, ssl=ssl, method="GET" if to == WEBSOCKET else method, headers=[*_asking(to, protocols), *given]
-        )
+            url, ssl=ssl, method="GET" if to == WEBSOCKET else method, headers=[*_asking(to, protocols), *given],
+            through=through,
+        )  # fmt: skip
         answered = {name: answer.header(name) for name, _ in answer.headers}
         if answer.status != 101:
             raise UpgradeRefused(answer.status, answered, await http1.whole_body(answer))

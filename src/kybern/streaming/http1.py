@@ -1,13 +1,14 @@
-"""A request over a connection of its own, in HTTP/1.1, its answer read as it comes: for proxying and upgrading."""
+"""A request over a connection of its own, in HTTP/1.1, its answer read as it comes: for upgrading."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from ssl import SSLContext
+from ssl import SSLContext, create_default_context
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from kybern.process.dialing import Dial, straight
 from kybern.streaming.pipes import CHUNK
 
 HEAD_LIMIT = 64 << 10
@@ -15,13 +16,6 @@ HEAD_LIMIT = 64 << 10
 CONNECT_TIMEOUT = 30.0
 
 Headers = list[tuple[str, str]]
-
-
-class Body(NamedTuple):
-    """A request's body that comes piece by piece; `length` in bytes, None where it isn't known."""
-
-    pieces: AsyncIterator[bytes]
-    length: int | None
 
 
 class Answer(NamedTuple):
@@ -43,36 +37,28 @@ async def send(
     ssl: SSLContext | None = None,
     method: str = "GET",
     headers: Iterable[tuple[str, str]] = (),
-    body: bytes | Body = b"",
+    body: bytes = b"",
     address: tuple[str, int] | None = None,
+    through: Dial = straight,
 ) -> Answer:
     """Send a request to `url` (http or https; `ssl` None is the system's trust) and give the answer once its head is
-    there (a body in pieces may still be on its way); the caller closes its writer. `address` is where its host is, if
-    its name doesn't lead there. Raises OSError
-    (ConnectionError where the answer is not HTTP), TimeoutError if there is no connection in time."""
+    there; the caller closes its writer. `address` is where its host is, if its name doesn't lead there, `through` how
+    to connect. Raises OSError (ConnectionError where the answer is not HTTP), TimeoutError if there is no connection in
+    time."""
     parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
+    secure, name = parts.scheme == "https", parts.hostname or ""
+    host, port = address or (name, parts.port or (443 if secure else 80))
+    context = (ssl or create_default_context()) if secure else None
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(HEAD_LIMIT, loop)
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        reader, writer = await asyncio.open_connection(
-            *(address or (parts.hostname, port)),
-            ssl=(ssl or True) if secure else None,
-            server_hostname=parts.hostname if secure else None,
-            limit=HEAD_LIMIT,
-        )
+        transport, protocol = await through(lambda: asyncio.StreamReaderProtocol(reader), host, port, context, name)
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         lines = [f"{method} {target} HTTP/1.1", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in headers)]
-        if isinstance(body, Body):
-            lines.append("Transfer-Encoding: chunked" if body.length is None else f"Content-Length: {body.length}")
-        head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
-        writer.write(head if isinstance(body, Body) else head + body)
-        if isinstance(body, Body):
-            sending = asyncio.ensure_future(_send_body(writer, body))
-            _SENDING.add(sending)
-            sending.add_done_callback(_SENDING.discard)
-        else:
-            await writer.drain()
+        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body)
+        await writer.drain()
         status = 100
         while 100 <= status < 200 and status != 101:
             status, answered = await _read_head(reader)
@@ -80,23 +66,6 @@ async def send(
         writer.close()
         raise
     return Answer(status, answered, reader, writer)
-
-
-_SENDING: set[asyncio.Task[None]] = set()
-"""Bodies on their way: nothing else holds on to their tasks."""
-
-
-async def _send_body(writer: asyncio.StreamWriter, body: Body) -> None:
-    """Send it all. Where it is cut short the connection is too, as there is no other way to say so."""
-    try:
-        async for piece in body.pieces:
-            writer.write(piece if body.length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
-            await writer.drain()
-        if body.length is None:
-            writer.write(b"0\r\n\r\n")
-            await writer.drain()
-    except ConnectionError:
-        writer.close()
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, Headers]:
@@ -113,12 +82,12 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, Headers]:
     return int(rest[:3]), [(name.strip().lower(), value.strip()) for name, colon, value in pairs if colon]
 
 
-async def body_of(answer: Answer, *, method: str = "GET") -> AsyncIterator[bytes]:
+async def body_of(answer: Answer) -> AsyncIterator[bytes]:
     """The body, piece by piece as it comes. Closes the connection at its end, and when the iterator is closed.
     Raises ConnectionError if it is cut short."""
     reader = answer.reader
     try:
-        if method == "HEAD" or answer.status in (204, 304):
+        if answer.status in (204, 304):
             return
         if "chunked" in answer.header("transfer-encoding").lower():
             while size := await _chunk_size(reader):

@@ -38,6 +38,7 @@ class Extension:
     def __init__(self, group: str) -> None:
         self.group, self.well, self.namespace = group, True, ""
         self.seen: list[web.Request] = []
+        self.connections: set[Any] = set()
         self.ended = 0
         """How many watches are over."""
 
@@ -59,12 +60,18 @@ class Extension:
         if not request.path.startswith(root) and not request.path.startswith("/openapi/v3/"):
             return web.Response(status=404)
         self.seen.append(request)
+        self.connections.add(request.transport)
         if request.query.get("watch"):
             return await self._watch(request)
         if request.headers.get("upgrade") == "websocket":
             return await self._echo(request)
         if request.path.endswith("/moved"):
             raise web.HTTPFound("https://elsewhere.example.com/")
+        if request.path.endswith("/nothing"):
+            return web.Response(status=204)
+        if request.path.endswith("/taken"):
+            size = sum([len(piece) async for piece in request.content.iter_any()])
+            return web.json_response({"size": size, "length": request.headers.get("content-length")})
         body = await request.read()
         return web.json_response({"asked": f"{request.method} {request.path_qs}", "body": body.decode()}, status=202)
 
@@ -136,6 +143,56 @@ async def test_a_request_goes_through_in_the_name_of_who_asks(api: Api) -> None:
         status, text = await api.ask("GET", f"{path}/moved")
         assert status == 502 and "attempted to redirect" in text
     assert (await api.ask("GET", path))[0] == 404
+
+
+@asynccontextmanager
+async def through_a_listener(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the server's port; paths are relative to it."""
+    listener = Server(api.app)
+    port = await listener.start("127.0.0.1", 0, None)
+    headers = {"Authorization": "Bearer test admin:system:masters"}
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as session:
+            yield session
+    finally:
+        await listener.close(0.1)
+
+
+async def test_connections_are_kept_for_the_next_request(api: Api) -> None:
+    path = "/apis/keep.example.com/v1/flavours"
+    async with extended(api, "keep.example.com") as behind, through_a_listener(api) as client:
+        for verb, more, status in (("GET", "", 202), ("HEAD", "", 202), ("DELETE", "/nothing", 204), ("GET", "", 202)):
+            async with client.request(verb, f"{path}{more}") as response:
+                assert response.status == status and bool(await response.read()) is (verb == "GET")
+        for more in ("/moved", ""):
+            await api.ask("GET", path + more)
+        assert len(behind.connections) == 1
+        for connection in behind.connections:
+            connection.abort()
+        await asyncio.sleep(0.05)
+        assert (await api.ask("POST", path, {}))[0] == 202
+        assert len(behind.connections) == 2
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_bodies_of_any_length_go_through(api: Api, announced: bool) -> None:
+    """And the connection is good for another request after that."""
+    size = 5 << 20
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(size >> 16):
+            yield b"x" * (1 << 16)
+
+    body = b"x" * size if announced else pieces()
+    async with extended(api, "large.example.com") as behind, through_a_listener(api) as client:
+        path = "/apis/large.example.com/v1/flavours/taken"
+        async with client.post(path, data=body, expect100=True) as response:
+            assert await response.json() == {"size": size, "length": str(size) if announced else None}
+            assert response.headers.get("connection") is None
+        assert "expect" not in behind.seen[-1].headers
+        async with client.post(path, data=b"abc") as response:
+            assert await response.json() == {"size": 3, "length": "3"}
+        assert len(behind.connections) == 1
 
 
 async def test_a_watch_comes_as_it_is_written(api: Api) -> None:

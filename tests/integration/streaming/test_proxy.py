@@ -246,3 +246,23 @@ async def test_pages_lead_back_through_the_proxy(cluster: Cluster, packed: bool)
 )
 def test_links(link: str, moved: str) -> None:
     assert Links("/p", frozenset(("backend:80", "here"))).moved(link) == moved
+
+
+async def test_what_concerns_one_connection_stays_there_and_trailers_pass(cluster: Cluster) -> None:
+    seen: list[str] = []
+
+    async def tell(head: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.extend(line.lower() for line in head)
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: X-Mine\r\nX-Mine: 1\r\nX-Own: 2\r\nTrailer: X-Sum\r\n")
+        writer.write(b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 3\r\n\r\n")
+
+    async with backend(tell) as port:
+        named = ("Connection: X-Hop", "X-Hop: 1", "X-End: 2", "TE: trailers", "Keep-Alive: 5")
+        reader, writer = await opened(cluster, "GET", f"{PODS}/p:{port}/proxy/", *named)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+        assert {"x-own: 2", "trailer: x-sum"} <= set(head) and "x-mine: 1" not in head
+        assert await reader.readuntil(b"0\r\n") == b"2\r\nok\r\n0\r\n"
+        assert (await reader.readuntil(b"\r\n\r\n")).lower() == b"x-sum: 3\r\n\r\n"
+        assert {"x-end: 2", "te: trailers"} <= set(seen)
+        assert not {"x-hop: 1", "keep-alive: 5", "connection: x-hop"} & set(seen)
+        writer.close()

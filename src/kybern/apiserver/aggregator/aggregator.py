@@ -145,7 +145,9 @@ class Aggregator:
         self._look_after(new)
 
     def _look_after(self, service: Object) -> None:
-        made = Looked(Backend(service, self._resolver, self._identity, redirects=self._redirects))
+        made = Looked(
+            Backend(service, self._resolver, self._app.pools, self._identity, redirects=self._redirects)
+        )
         made.backend.available = availability.is_available(service)
         self._looked[made.backend.name] = made
         self._app.aggregated[made.backend.group, made.backend.version] = made.backend.serve

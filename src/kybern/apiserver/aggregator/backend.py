@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -15,10 +16,11 @@ from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.apiserver import proxy
 from kybern.apiserver.app import App
+from kybern.apiserver.kubelets import trusting
+from kybern.apiserver.pools import Pools, Where
 from kybern.apiserver.request import JSON, Request, Response, UserInfo
 from kybern.apiserver.webhooks.client import as_upstream_trusts, explained
 from kybern.apiserver.webhooks.services import Address, ServiceResolver
-from kybern.streaming import http1
 
 _TOKEN = "!#$&'*+-.^_`|~"
 """Besides letters and digits, what header names may have; % is for what they may not."""
@@ -43,9 +45,15 @@ class Backend:
     --proxy-client-key-file; `redirects`: clients may be sent elsewhere."""
 
     def __init__(
-        self, service: Object, resolver: ServiceResolver, identity: tuple[Path, Path] | None, *, redirects: bool = False
+        self,
+        service: Object,
+        resolver: ServiceResolver,
+        pools: Pools,
+        identity: tuple[Path, Path] | None,
+        *,
+        redirects: bool = False,
     ) -> None:
-        spec = service["spec"]
+        spec, self._pools = service["spec"], pools
         self.spec, self._resolver, self._identity, self._redirects = spec, resolver, identity, redirects
         self.name: str = service["metadata"]["name"]
         self.group, self.version = spec.get("group") or "", spec["version"]
@@ -53,6 +61,7 @@ class Backend:
         self.available = False
         self.uid = service["metadata"].get("uid", "")
         self._tls: ssl.SSLContext | None = None
+        self._anybody: ssl.SSLContext | None = None
 
     @property
     def root(self) -> str:
@@ -74,10 +83,14 @@ class Backend:
         query = f"?{request.query}" if request.query else ""
         url = f"{self._base}{quote(request.path, safe=_PATH)}{query}"
         try:
-            answer = await proxy.pass_on(request, proxy.Where(url, tls, address, identity_headers(request.user)))
+            answer = await proxy.pass_on(self._pools, request, Where(url, tls, address, identity_headers(request.user)))
         except APIError as error:
             return _plain(503, error.message.encode())
         if not self._redirects and 300 <= answer.status < 400 and answer.status != 304:
+            if isinstance(answer.body, AsyncGenerator):
+                async for _ in answer.body:
+                    break
+                await answer.body.aclose()
             return _plain(502, REDIRECTED)
         return answer
 
@@ -106,20 +119,20 @@ class Backend:
         """A document of its own; none if it is still that of `etag`. `trusting`: whoever answers. Raises APIError,
         OSError, ssl.SSLError, ValueError."""
         address = await self.address()
-        headers = [*identity_headers(SELF), ("accept", accept), ("connection", "close")]
+        headers = [*identity_headers(SELF), ("accept", accept)]
         if etag:
             headers.append(("if-none-match", etag))
         tls = self._unchecked() if trusting else self._context()
-        answer = await http1.send(f"{self._base}{path}", ssl=tls, headers=headers, address=address)
-        body = await http1.whole_body(answer, MAX_DOCUMENT)
+        answer = await self._pools.ask("GET", Where(f"{self._base}{path}", tls, address), headers)
+        body = await answer.whole(MAX_DOCUMENT)
         return Fetched(answer.status, answer.header("content-type"), answer.header("etag"), body)
 
     def _unchecked(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if self._identity is not None:
-            context.load_cert_chain(*self._identity)
-        return context
+        if self._anybody is None:
+            self._anybody = trusting()
+            if self._identity is not None:
+                self._anybody.load_cert_chain(*self._identity)
+        return self._anybody
 
 
 def identity_headers(user: UserInfo) -> list[tuple[str, str]]:

@@ -6,18 +6,19 @@ Source: API reference, Pod v1, "read log of the specified Pod" (PodLogOptions).
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from urllib.parse import quote, urlencode
 
 from kybern.api.errors import APIError, BadRequest, InternalError, Invalid, NotFound
 from kybern.api.field import Errors
 from kybern.api.resource import Resource
 from kybern.apiserver.app import App
-from kybern.apiserver.kubelets import dialling, kubelet_url, kubelets_of, trusting
+from kybern.apiserver.kubelets import anybody, dialling, kubelet_url, kubelets_of
+from kybern.apiserver.pools import Where
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.verbs.connect_pod import container_of, node_of, pod_of
 from kybern.process.clock import parse_time
-from kybern.streaming import http1
 
 TEXT = "text/plain"
 
@@ -34,16 +35,16 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     url = f"{await kubelet_url(app, node)}/containerLogs/{quote(namespace)}/{quote(name)}/{quote(container)}"
     if options:
         url += f"?{urlencode(options)}"
-    tls = trusting() if request.flag("insecureSkipTLSVerifyBackend") else kubelets_of(app).ssl
+    tls = anybody() if request.flag("insecureSkipTLSVerifyBackend") else kubelets_of(app).ssl
     try:
-        answer = await http1.send(url, ssl=tls, headers=[("connection", "close")])
+        answer = await app.pools.ask("GET", Where(url, tls))
     except (OSError, ssl.SSLError) as error:
         failed = APIError(f'Get "{url}": {dialling(error)}')
         failed.reason = ""
         raise failed from error
     if not 200 <= answer.status <= 206:
-        raise _refused(answer.status, (await http1.whole_body(answer)).decode(errors="replace"), name)
-    return Response(200, _tolerant(http1.body_of(answer)), answer.header("content-type") or TEXT)
+        raise _refused(answer.status, (await answer.whole()).decode(errors="replace"), name)
+    return Response(200, _tolerant(answer.body()), answer.header("content-type") or TEXT)
 
 
 def _options(request: Request) -> dict[str, str]:
@@ -94,10 +95,11 @@ def _refused(status: int, text: str, name: str) -> APIError:
     return APIError(f"the server responded with the status code {status}: {text}", code=status)
 
 
-async def _tolerant(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _tolerant(body: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
     """A log whose kubelet goes away just ends."""
-    try:
-        async for piece in body:
-            yield piece
-    except ConnectionError:
-        return
+    async with aclosing(body):
+        try:
+            async for piece in body:
+                yield piece
+        except ConnectionError:
+            return

@@ -15,7 +15,7 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import proxy
 from kybern.apiserver.app import App
-from kybern.apiserver.kubelets import authority, kubelets_of, trusting
+from kybern.apiserver.kubelets import anybody, authority, kubelets_of
 from kybern.apiserver.request import Request, Response
 from kybern.process.clock import random
 
@@ -126,4 +126,4 @@ async def _forward(
     url = f"{scheme}://{address}{path}"
     if request.query:
         url += f"?{request.query}"
-    return await proxy.forward(request, url, (tls or trusting()) if scheme == "https" else None)
+    return await proxy.forward(app.pools, request, url, (tls or anybody()) if scheme == "https" else None)

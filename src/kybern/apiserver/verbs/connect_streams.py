@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote, urlencode
 
 from kybern.api.errors import BadRequest, Forbidden, InternalError
@@ -18,6 +18,7 @@ from kybern.api.resource import Resource
 from kybern.apiserver import proxy
 from kybern.apiserver.app import App
 from kybern.apiserver.kubelets import dialling, kubelet_url, kubelets_of, unreachable
+from kybern.apiserver.pools import Where
 from kybern.apiserver.request import Request, Response, Upgrade
 from kybern.apiserver.verbs.connect_pod import container_of, pod_of, require_node
 from kybern.streaming import channels, exit_status, port_forward, relay, remote_command, tunnel, websocket
@@ -106,14 +107,21 @@ async def _raw(app: App, request: Request, url: str) -> Response:
     """Join a SPDY client to the kubelet's SPDY."""
     if not proxy.wants_upgrade(request):
         raise BadRequest("Upgrade request required")
-    return await proxy.upgrade(request, url, kubelets_of(app).ssl)
+    return await proxy.upgrade(app.pools, request, Where(url, kubelets_of(app).ssl))
+
+
+async def _ask(
+    app: App, url: str, protocols: Sequence[str]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, dict[str, str]]:
+    """The kubelet's SPDY. Raises UpgradeRefused, OSError."""
+    return await ask_upgrade(url, kubelets_of(app).ssl, protocols, through=app.pools.through)
 
 
 async def _tunnelled(app: App, request: Request, url: str) -> Response:
     """Join the SPDY connection inside a client's WebSocket to the kubelet's."""
     _, headers = _agree(request, (port_forward.TUNNEL_PROTOCOL,))
     try:
-        far_reader, far_writer, _ = await ask_upgrade(url, kubelets_of(app).ssl, [port_forward.PROTOCOL])
+        far_reader, far_writer, _ = await _ask(app, url, [port_forward.PROTOCOL])
     except UpgradeRefused as refused:
         return Response(refused.status, refused.body, refused.headers.get("content-type", "text/plain"))
     except (OSError, ssl.SSLError) as error:
@@ -130,7 +138,7 @@ async def _tunnelled(app: App, request: Request, url: str) -> Response:
 async def _run_remotely(app: App, url: str, options: Options, client: Session) -> None:
     """Run the command at the kubelet, and tell the client how it ended, whatever happened."""
     try:
-        reader, writer, answered = await ask_upgrade(url, kubelets_of(app).ssl, remote_command.SPDY_PROTOCOLS)
+        reader, writer, answered = await _ask(app, url, remote_command.SPDY_PROTOCOLS)
         protocol = answered.get("x-stream-protocol-version", channels.V1)
         async with remote_command.connect_spdy(reader, writer, options, protocol) as remote:
             status = await relay.command(client, remote)
@@ -148,7 +156,7 @@ def _failure(why: str) -> exit_status.Status:
 async def _forward_channels(app: App, url: str, pairs: list[Forwarded], closed: asyncio.Event) -> None:
     """One connection at the kubelet per port; ends when the client or all of them have ended."""
     try:
-        reader, writer, _ = await ask_upgrade(url, kubelets_of(app).ssl, [port_forward.PROTOCOL])
+        reader, writer, _ = await _ask(app, url, [port_forward.PROTOCOL])
     except (UpgradeRefused, OSError, ssl.SSLError) as error:
         why = str(error) if isinstance(error, UpgradeRefused) else f"error dialing backend: {dialling(error)}"
         for pair in pairs:
