@@ -1,310 +1,153 @@
-"""Field numbers of the messages that clients send in protobuf.
+"""The fields of messages in Kubernetes' protobuf encoding, read from the tables of numbers in protobuf_tables/.
 
-A message is written as its fields in the order of their numbers, from 1; `@n` continues at n. A field is `name:kind`,
-where the kind is nothing (string), `int` and `bool` (all left out when zero, as JSON's omitempty has it), `string?`,
-`int?` and `bool?` (kept), `bytes`, `time`, `microtime`, `json`, `strings` (a message that wraps a list), or a message's
-name; `*` before it is a list, `{kind}` a map, and `+Message` a message whose fields are the holder's own in JSON.
+A table has an entry per message: its fields in the order of their numbers, from 1; `@n` continues at n. A field is
+`name:kind`, where the kind is one of LEAVES (nothing means string) or a message's name; `*` before it is a list,
+`{kind}` a map by string, and `+Message` a message whose fields are the holder's own in JSON. What ends in `?` is a
+pointer in Go: absent unless set. Any other single value is always written, be it zero, and a zero then shows in JSON
+only where `!` says so (Go's json tag has no omitempty).
+
+A message is named `group.version.Name`. Versions of a group share an entry unless there is a `version/Name` of their
+own. Within a table, names are of the same group if it has them, else of meta, else of core; `core/Name` insists.
+Source: the .proto files and types of k8s.io/api, k8s.io/apimachinery and k8s.io/apiextensions-apiserver, v0.36.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import importlib
+from functools import cache
 from typing import NamedTuple
 
-from kybern.api.protobuf_admission import ADMISSION_MESSAGES
-from kybern.api.protobuf_devices import DEVICE_MESSAGES
-from kybern.api.protobuf_more import MORE_MESSAGES
-from kybern.api.protobuf_pod import POD_MESSAGES
-from kybern.api.protobuf_storage import STORAGE_MESSAGES
+LEAVES = frozenset(
+    {
+        "string", "int", "bool", "double", "bytes",
+        "time", "microtime", "quantity", "intorstring",
+        "json",             # a message of JSON bytes
+        "strings",          # a message of a list of strings; left out where it is null, as lists are
+        "schemaorbool", "schemaorarray", "schemaorstrings",  # parts of a CRD's schema that are one thing or the other
+    }
+)  # fmt: skip
+"""Kinds that aren't messages with a table."""
+
+GROUPS: dict[str, str] = {
+    "": "core v1",
+    "admissionregistration.k8s.io": "admissionregistration v1 v1beta1 v1alpha1",
+    "apidiscovery.k8s.io": "apidiscovery v2",
+    "apiextensions.k8s.io": "apiextensions v1",
+    "apiregistration.k8s.io": "apiregistration v1",
+    "apps": "apps v1",
+    "authentication.k8s.io": "authentication v1",
+    "authorization.k8s.io": "authorization v1",
+    "autoscaling": "autoscaling v1 v2",
+    "batch": "batch v1",
+    "certificates.k8s.io": "certificates v1 v1beta1 v1alpha1",
+    "coordination.k8s.io": "coordination v1 v1beta1 v1alpha2",
+    "discovery.k8s.io": "discovery v1",
+    "events.k8s.io": "events v1",
+    "flowcontrol.apiserver.k8s.io": "flowcontrol v1",
+    "internal.apiserver.k8s.io": "apiserverinternal v1alpha1",
+    "meta.k8s.io": "meta v1 v1beta1",
+    "networking.k8s.io": "networking v1 v1beta1",
+    "node.k8s.io": "node v1",
+    "policy": "policy v1 v1beta1",
+    "rbac.authorization.k8s.io": "rbac v1",
+    "resource.k8s.io": "resource v1 v1beta2 v1beta1 v1alpha3",
+    "scheduling.k8s.io": "scheduling v1 v1alpha2",
+    "storage.k8s.io": "storage v1 v1beta1",
+    "storagemigration.k8s.io": "storagemigration v1beta1",
+}
+"""API group -> its table, and the versions that it is for."""
+
+_EVERYWHERE = frozenset(
+    {"CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"}
+)
+"""Kinds of meta that clients send in whatever version they speak."""
+
+_OF_CORE = frozenset({"APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "List", "Status"})
+"""Kinds of meta that are v1."""
 
 
 class Field(NamedTuple):
-    """One field. `shape` is "one", "list", "map" or "inline"."""
+    """One field. `shape` is "one", "list", "map" or "inline"; `kind` is one of LEAVES or the full name of a message, of
+    each item or value where there are several."""
 
     name: str
     kind: str
     shape: str
+    number: int
+    pointer: bool
+    """Whether it is absent unless set."""
+    shown: bool
+    """Whether JSON has it even when it is zero, empty or false."""
+
+    @property
+    def always(self) -> bool:
+        """Whether upstream writes it even when JSON lacks it: as zero, or as a message of what it always writes."""
+        return self.shape in ("one", "inline") and not self.pointer and self.kind not in ("bytes", "strings")
 
 
-MESSAGES: dict[str, str] = {
-    "ObjectMeta": "name generateName namespace selfLink uid resourceVersion generation:int creationTimestamp:time "
-    "deletionTimestamp:time deletionGracePeriodSeconds:int? labels:{} annotations:{} ownerReferences:*OwnerReference "
-    "finalizers:* @17 managedFields:*ManagedFieldsEntry",
-    "ManagedFieldsEntry": "manager operation apiVersion time:time @6 fieldsType fieldsV1:json subresource",
-    "OwnerReference": "kind @3 name uid apiVersion controller:bool? blockOwnerDeletion:bool?",
-    "LabelSelector": "matchLabels:{} matchExpressions:*LabelSelectorRequirement",
-    "LabelSelectorRequirement": "key operator values:*",
-    "DeleteOptions": "gracePeriodSeconds:int? preconditions:Preconditions orphanDependents:bool? propagationPolicy "
-    "dryRun:* ignoreStoreReadErrorWithClusterBreakingPotential:bool?",
-    "Preconditions": "uid resourceVersion",
-    "Condition": "type status observedGeneration:int lastTransitionTime:time reason message",
-    # core
-    "Namespace": "metadata:ObjectMeta spec:NamespaceSpec status:NamespaceStatus",
-    "NamespaceSpec": "finalizers:*",
-    "NamespaceStatus": "phase conditions:*NamespaceCondition",
-    "NamespaceCondition": "type status @4 lastTransitionTime:time reason message",
-    "ConfigMap": "metadata:ObjectMeta data:{} binaryData:{bytes} immutable:bool?",
-    "Secret": "metadata:ObjectMeta data:{bytes} type stringData:{} immutable:bool?",
-    "ServiceAccount": "metadata:ObjectMeta secrets:*ObjectReference imagePullSecrets:*LocalObjectReference "
-    "automountServiceAccountToken:bool?",
-    "ObjectReference": "kind namespace name uid apiVersion resourceVersion fieldPath",
-    "LocalObjectReference": "name",
-    "TypedLocalObjectReference": "apiGroup kind name",
-    "TypedObjectReference": "apiGroup kind name namespace",
-    "Binding": "metadata:ObjectMeta target:ObjectReference",
-    "Service": "metadata:ObjectMeta spec:ServiceSpec status:ServiceStatus",
-    "ServiceSpec": "ports:*ServicePort selector:{} clusterIP type externalIPs:* @7 sessionAffinity loadBalancerIP "
-    "loadBalancerSourceRanges:* externalName externalTrafficPolicy healthCheckNodePort:int "
-    "publishNotReadyAddresses:bool sessionAffinityConfig:SessionAffinityConfig @17 ipFamilyPolicy clusterIPs:* "
-    "ipFamilies:* allocateLoadBalancerNodePorts:bool? loadBalancerClass internalTrafficPolicy trafficDistribution",
-    "ServicePort": "name protocol port:int targetPort:intorstring nodePort:int appProtocol",
-    "SessionAffinityConfig": "clientIP:ClientIPConfig",
-    "ClientIPConfig": "timeoutSeconds:int?",
-    "ServiceStatus": "loadBalancer:LoadBalancerStatus conditions:*Condition",
-    "LoadBalancerStatus": "ingress:*LoadBalancerIngress",
-    "LoadBalancerIngress": "ip hostname ipMode ports:*PortStatus",
-    "PortStatus": "port:int protocol error",
-    "ResourceQuota": "metadata:ObjectMeta spec:ResourceQuotaSpec status:ResourceQuotaStatus",
-    "ResourceQuotaSpec": "hard:{quantity} scopes:* scopeSelector:ScopeSelector",
-    "ScopeSelector": "matchExpressions:*ScopedResourceSelectorRequirement",
-    "ScopedResourceSelectorRequirement": "scopeName operator values:*",
-    "ResourceQuotaStatus": "hard:{quantity} used:{quantity}",
-    # events
-    "Event": "metadata:ObjectMeta involvedObject:ObjectReference reason message source:EventSource "
-    "firstTimestamp:time lastTimestamp:time count:int type eventTime:microtime series:EventSeries action "
-    "related:ObjectReference reportingComponent reportingInstance",
-    "EventSource": "component host",
-    "EventSeries": "count:int lastObservedTime:microtime",
-    "events.Event": "metadata:ObjectMeta eventTime:microtime series:EventSeries reportingController reportingInstance "
-    "action reason regarding:ObjectReference related:ObjectReference note type deprecatedSource:EventSource "
-    "deprecatedFirstTimestamp:time deprecatedLastTimestamp:time deprecatedCount:int",
-    # apps
-    "Deployment": "metadata:ObjectMeta spec:DeploymentSpec status:DeploymentStatus",
-    "DeploymentSpec": "replicas:int? selector:LabelSelector template:PodTemplateSpec strategy:DeploymentStrategy "
-    "minReadySeconds:int revisionHistoryLimit:int? paused:bool @9 progressDeadlineSeconds:int?",
-    "DeploymentStrategy": "type rollingUpdate:RollingUpdateDeployment",
-    "RollingUpdateDeployment": "maxUnavailable:intorstring maxSurge:intorstring",
-    "DeploymentStatus": "observedGeneration:int replicas:int updatedReplicas:int availableReplicas:int "
-    "unavailableReplicas:int conditions:*DeploymentCondition readyReplicas:int collisionCount:int? "
-    "terminatingReplicas:int?",
-    "DeploymentCondition": "type status @4 reason message lastUpdateTime:time lastTransitionTime:time",
-    "ReplicaSet": "metadata:ObjectMeta spec:ReplicaSetSpec status:ReplicaSetStatus",
-    "ReplicaSetSpec": "replicas:int? selector:LabelSelector template:PodTemplateSpec minReadySeconds:int",
-    "ReplicaSetStatus": "replicas:int fullyLabeledReplicas:int observedGeneration:int readyReplicas:int "
-    "availableReplicas:int conditions:*ReplicaSetCondition terminatingReplicas:int?",
-    "ReplicaSetCondition": "type status lastTransitionTime:time reason message",
-    "DaemonSet": "metadata:ObjectMeta spec:DaemonSetSpec status:DaemonSetStatus",
-    "DaemonSetSpec": "selector:LabelSelector template:PodTemplateSpec updateStrategy:DaemonSetUpdateStrategy "
-    "minReadySeconds:int @6 revisionHistoryLimit:int?",
-    "DaemonSetUpdateStrategy": "type rollingUpdate:RollingUpdateDaemonSet",
-    "RollingUpdateDaemonSet": "maxUnavailable:intorstring maxSurge:intorstring",
-    "DaemonSetStatus": "currentNumberScheduled:int? numberMisscheduled:int? desiredNumberScheduled:int? "
-    "numberReady:int? observedGeneration:int updatedNumberScheduled:int numberAvailable:int numberUnavailable:int "
-    "collisionCount:int? conditions:*DaemonSetCondition",
-    "DaemonSetCondition": "type status lastTransitionTime:time reason message",
-    "StatefulSet": "metadata:ObjectMeta spec:StatefulSetSpec status:StatefulSetStatus",
-    "StatefulSetSpec": "replicas:int? selector:LabelSelector template:PodTemplateSpec "
-    "volumeClaimTemplates:*PersistentVolumeClaim serviceName podManagementPolicy "
-    "updateStrategy:StatefulSetUpdateStrategy revisionHistoryLimit:int? minReadySeconds:int "
-    "persistentVolumeClaimRetentionPolicy:StatefulSetPersistentVolumeClaimRetentionPolicy "
-    "ordinals:StatefulSetOrdinals",
-    "StatefulSetUpdateStrategy": "type rollingUpdate:RollingUpdateStatefulSetStrategy",
-    "RollingUpdateStatefulSetStrategy": "partition:int? maxUnavailable:intorstring",
-    "StatefulSetPersistentVolumeClaimRetentionPolicy": "whenDeleted whenScaled",
-    "StatefulSetOrdinals": "start:int?",
-    "StatefulSetStatus": "observedGeneration:int replicas:int? readyReplicas:int currentReplicas:int "
-    "updatedReplicas:int currentRevision updateRevision @9 collisionCount:int? conditions:*StatefulSetCondition "
-    "availableReplicas:int?",
-    "StatefulSetCondition": "type status lastTransitionTime:time reason message",
-    "ControllerRevision": "metadata:ObjectMeta data:json revision:int?",
-    # batch
-    "Job": "metadata:ObjectMeta spec:JobSpec status:JobStatus",
-    "JobSpec": "parallelism:int? completions:int? activeDeadlineSeconds:int? selector:LabelSelector "
-    "manualSelector:bool? template:PodTemplateSpec backoffLimit:int? ttlSecondsAfterFinished:int? completionMode "
-    "suspend:bool? podFailurePolicy:PodFailurePolicy backoffLimitPerIndex:int? maxFailedIndexes:int? "
-    "podReplacementPolicy managedBy successPolicy:SuccessPolicy",
-    "PodFailurePolicy": "rules:*PodFailurePolicyRule",
-    "PodFailurePolicyRule": "action onExitCodes:PodFailurePolicyOnExitCodesRequirement "
-    "onPodConditions:*PodFailurePolicyOnPodConditionsPattern",
-    "PodFailurePolicyOnExitCodesRequirement": "containerName operator values:*int",
-    "PodFailurePolicyOnPodConditionsPattern": "type status",
-    "SuccessPolicy": "rules:*SuccessPolicyRule",
-    "SuccessPolicyRule": "succeededIndexes succeededCount:int?",
-    "JobStatus": "conditions:*JobCondition startTime:time completionTime:time active:int succeeded:int failed:int "
-    "completedIndexes uncountedTerminatedPods:UncountedTerminatedPods ready:int? failedIndexes terminating:int?",
-    "JobCondition": "type status lastProbeTime:time lastTransitionTime:time reason message",
-    "UncountedTerminatedPods": "succeeded:* failed:*",
-    "CronJob": "metadata:ObjectMeta spec:CronJobSpec status:CronJobStatus",
-    "CronJobSpec": "schedule startingDeadlineSeconds:int? concurrencyPolicy suspend:bool? "
-    "jobTemplate:JobTemplateSpec successfulJobsHistoryLimit:int? failedJobsHistoryLimit:int? timeZone",
-    "JobTemplateSpec": "metadata:ObjectMeta spec:JobSpec",
-    "CronJobStatus": "active:*ObjectReference @4 lastScheduleTime:time lastSuccessfulTime:time",
-    # autoscaling
-    "autoscaling.v1.HPA": "metadata:ObjectMeta spec:autoscaling.v1.HPASpec status:autoscaling.v1.HPAStatus",
-    "autoscaling.v1.HPASpec": "scaleTargetRef:CrossVersionObjectReference minReplicas:int? maxReplicas:int "
-    "targetCPUUtilizationPercentage:int?",
-    "autoscaling.v1.HPAStatus": "observedGeneration:int? lastScaleTime:time currentReplicas:int desiredReplicas:int "
-    "currentCPUUtilizationPercentage:int?",
-    "Scale": "metadata:ObjectMeta spec:ScaleSpec status:ScaleStatus",
-    "ScaleSpec": "replicas:int",
-    "ScaleStatus": "replicas:int? selector",
-    "CrossVersionObjectReference": "kind name apiVersion",
-    # networking, discovery
-    "Ingress": "metadata:ObjectMeta spec:IngressSpec status:IngressStatus",
-    "IngressSpec": "defaultBackend:IngressBackend tls:*IngressTLS rules:*IngressRule ingressClassName",
-    "IngressBackend": "@3 resource:TypedLocalObjectReference service:IngressServiceBackend",
-    "IngressServiceBackend": "name port:ServiceBackendPort",
-    "ServiceBackendPort": "name number:int",
-    "IngressTLS": "hosts:* secretName",
-    "IngressRule": "host +IngressRuleValue",
-    "IngressRuleValue": "http:HTTPIngressRuleValue",
-    "HTTPIngressRuleValue": "paths:*HTTPIngressPath",
-    "HTTPIngressPath": "path backend:IngressBackend pathType",
-    "IngressStatus": "loadBalancer:IngressLoadBalancerStatus",
-    "IngressLoadBalancerStatus": "ingress:*IngressLoadBalancerIngress",
-    "IngressLoadBalancerIngress": "ip hostname @4 ports:*PortStatus",
-    "IngressClass": "metadata:ObjectMeta spec:IngressClassSpec",
-    "IngressClassSpec": "controller parameters:IngressClassParametersReference",
-    "IngressClassParametersReference": "apiGroup kind name scope namespace",
-    "NetworkPolicy": "metadata:ObjectMeta spec:NetworkPolicySpec",
-    "NetworkPolicySpec": "podSelector:LabelSelector ingress:*NetworkPolicyIngressRule egress:*NetworkPolicyEgressRule "
-    "policyTypes:*",
-    "NetworkPolicyIngressRule": "ports:*NetworkPolicyPort from:*NetworkPolicyPeer",
-    "NetworkPolicyEgressRule": "ports:*NetworkPolicyPort to:*NetworkPolicyPeer",
-    "NetworkPolicyPort": "protocol port:intorstring endPort:int?",
-    "NetworkPolicyPeer": "podSelector:LabelSelector namespaceSelector:LabelSelector ipBlock:IPBlock",
-    "IPBlock": "cidr except:*",
-    "EndpointSlice": "metadata:ObjectMeta endpoints:*Endpoint ports:*EndpointPort addressType",
-    "Endpoint": "addresses:* conditions:EndpointConditions hostname targetRef:ObjectReference deprecatedTopology:{} "
-    "nodeName zone hints:EndpointHints",
-    "EndpointConditions": "ready:bool? serving:bool? terminating:bool?",
-    "EndpointHints": "forZones:*ForZone forNodes:*ForNode",
-    "ForZone": "name",
-    "ForNode": "name",
-    "EndpointPort": "name protocol port:int? appProtocol",
-    # coordination, policy, scheduling
-    "Lease": "metadata:ObjectMeta spec:LeaseSpec",
-    "LeaseSpec": "holderIdentity:string? leaseDurationSeconds:int? acquireTime:microtime renewTime:microtime "
-    "leaseTransitions:int? strategy preferredHolder",
-    "Eviction": "metadata:ObjectMeta deleteOptions:DeleteOptions",
-    "PodDisruptionBudget": "metadata:ObjectMeta spec:PodDisruptionBudgetSpec status:PodDisruptionBudgetStatus",
-    "PodDisruptionBudgetSpec": "minAvailable:intorstring selector:LabelSelector maxUnavailable:intorstring "
-    "unhealthyPodEvictionPolicy",
-    "PodDisruptionBudgetStatus": "observedGeneration:int disruptedPods:{time} disruptionsAllowed:int "
-    "currentHealthy:int desiredHealthy:int expectedPods:int conditions:*Condition",
-    "PriorityClass": "metadata:ObjectMeta value:int? globalDefault:bool description preemptionPolicy",
-    # rbac
-    "Role": "metadata:ObjectMeta rules:*PolicyRule",
-    "ClusterRole": "metadata:ObjectMeta rules:*PolicyRule aggregationRule:AggregationRule",
-    "AggregationRule": "clusterRoleSelectors:*LabelSelector",
-    "PolicyRule": "verbs:* apiGroups:* resources:* resourceNames:* nonResourceURLs:*",
-    "RoleBinding": "metadata:ObjectMeta subjects:*Subject roleRef:RoleRef",
-    "Subject": "kind apiGroup name namespace",
-    "RoleRef": "apiGroup kind name",
-    # certificates
-    "CertificateSigningRequest": "metadata:ObjectMeta spec:CertificateSigningRequestSpec "
-    "status:CertificateSigningRequestStatus",
-    "CertificateSigningRequestSpec": "request:bytes username uid groups:* usages:* extra:{strings} signerName "
-    "expirationSeconds:int?",
-    "CertificateSigningRequestStatus": "conditions:*CertificateSigningRequestCondition certificate:bytes",
-    "CertificateSigningRequestCondition": "type reason message lastUpdateTime:time lastTransitionTime:time status",
-    # authentication, authorization
-    "TokenRequest": "metadata:ObjectMeta spec:TokenRequestSpec status:TokenRequestStatus",
-    "TokenRequestSpec": "audiences:* @3 boundObjectRef:BoundObjectReference expirationSeconds:int?",
-    "TokenRequestStatus": "token expirationTimestamp:time",
-    "BoundObjectReference": "kind apiVersion name uid",
-    "TokenReview": "metadata:ObjectMeta spec:TokenReviewSpec status:TokenReviewStatus",
-    "TokenReviewSpec": "token audiences:*",
-    "TokenReviewStatus": "authenticated:bool user:UserInfo error audiences:*",
-    "UserInfo": "username uid groups:* extra:{strings}",
-    "SelfSubjectReview": "metadata:ObjectMeta status:SelfSubjectReviewStatus",
-    "SelfSubjectReviewStatus": "userInfo:UserInfo",
-    "SubjectAccessReview": "metadata:ObjectMeta spec:SubjectAccessReviewSpec status:SubjectAccessReviewStatus",
-    "SubjectAccessReviewSpec": "resourceAttributes:ResourceAttributes nonResourceAttributes:NonResourceAttributes user "
-    "groups:* extra:{strings} uid",
-    "SubjectAccessReviewStatus": "allowed:bool reason evaluationError denied:bool",
-    "SelfSubjectAccessReview": "metadata:ObjectMeta spec:SelfSubjectAccessReviewSpec status:SubjectAccessReviewStatus",
-    "SelfSubjectAccessReviewSpec": "resourceAttributes:ResourceAttributes nonResourceAttributes:NonResourceAttributes",
-    "SelfSubjectRulesReview": "metadata:ObjectMeta spec:SelfSubjectRulesReviewSpec status:SubjectRulesReviewStatus",
-    "SelfSubjectRulesReviewSpec": "namespace",
-    "SubjectRulesReviewStatus": "resourceRules:*PolicyRule nonResourceRules:*PolicyRule incomplete:bool "
-    "evaluationError",
-    "ResourceAttributes": "namespace verb group version resource subresource name "
-    "fieldSelector:FieldSelectorAttributes labelSelector:LabelSelectorAttributes",
-    "FieldSelectorAttributes": "rawSelector requirements:*LabelSelectorRequirement",
-    "LabelSelectorAttributes": "rawSelector requirements:*LabelSelectorRequirement",
-    "NonResourceAttributes": "path verb",
-}
-
-ROOTS: dict[str, str] = {
-    "v1": "Namespace ConfigMap Secret ServiceAccount Binding Service ResourceQuota PersistentVolumeClaim Event Pod "
-    "Endpoints LimitRange Node PersistentVolume PodTemplate ReplicationController",
-    "admissionregistration.k8s.io/v1": "ValidatingWebhookConfiguration MutatingWebhookConfiguration "
-    "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
-    "apps/v1": "Deployment ReplicaSet DaemonSet StatefulSet ControllerRevision",
-    "apiregistration.k8s.io/v1": "APIService",
-    "autoscaling/v2": "HorizontalPodAutoscaler=autoscaling.v2.HPA",
-    "autoscaling/v1": "HorizontalPodAutoscaler=autoscaling.v1.HPA Scale",
-    "batch/v1": "Job CronJob",
-    "certificates.k8s.io/v1": "CertificateSigningRequest",
-    "coordination.k8s.io/v1": "Lease",
-    "discovery.k8s.io/v1": "EndpointSlice",
-    "networking.k8s.io/v1": "Ingress IngressClass NetworkPolicy IPAddress ServiceCIDR",
-    "networking.k8s.io/v1beta1": "IPAddress ServiceCIDR",
-    "node.k8s.io/v1": "RuntimeClass",
-    "events.k8s.io/v1": "Event=events.Event",
-    "policy/v1": "Eviction PodDisruptionBudget",
-    "policy/v1beta1": "Eviction",
-    "resource.k8s.io/v1": "DeviceClass ResourceClaim=resource.ResourceClaim ResourceClaimTemplate ResourceSlice",
-    "scheduling.k8s.io/v1": "PriorityClass",
-    "storage.k8s.io/v1": "StorageClass VolumeAttributesClass VolumeAttachment CSIDriver CSINode CSIStorageCapacity",
-    "authentication.k8s.io/v1": "TokenRequest TokenReview SelfSubjectReview",
-    "authorization.k8s.io/v1": "SubjectAccessReview LocalSubjectAccessReview=SubjectAccessReview "
-    "SelfSubjectAccessReview SelfSubjectRulesReview",
-    "rbac.authorization.k8s.io/v1": "Role ClusterRole RoleBinding ClusterRoleBinding=RoleBinding",
-}
-"""apiVersion -> kinds that are decoded, with the message where it is named otherwise."""
-
-
-@lru_cache(maxsize=256)
+@cache
 def root(api_version: str, kind: str) -> str:
-    """The message of a kind; "" if there is no table for it. Typed clients send DeleteOptions in their own version."""
-    if kind == "DeleteOptions":
-        return kind
-    for entry in ROOTS.get(api_version, "").split():
-        name, _, message = entry.partition("=")
-        if name == kind:
-            return message or name
-    return ""
+    """The message of a kind, or of a list of them; "" if there is no table for it."""
+    group, _, version = api_version.rpartition("/")
+    if kind in _EVERYWHERE or (api_version == "v1" and kind in _OF_CORE):
+        return f"meta.v1.{kind}"
+    table, *versions = GROUPS.get(group, "").split() or [""]
+    name = f"{table}.{version}.{kind}"
+    return name if version in versions and _entry(name) is not None else ""
 
 
-ALL_MESSAGES = {
-    **MESSAGES,
-    **POD_MESSAGES,
-    **MORE_MESSAGES,
-    **STORAGE_MESSAGES,
-    **ADMISSION_MESSAGES,
-    **DEVICE_MESSAGES,
-}
-
-
-@lru_cache(maxsize=512)
+@cache
 def fields(message: str) -> dict[int, Field]:
-    """A message's fields by number. Raises KeyError for a message without a table."""
+    """A message's fields by number, in the order of the numbers. Raises KeyError for a message without a table."""
+    entry = _entry(message)
+    if entry is None:
+        raise KeyError(message)
     made: dict[int, Field] = {}
     number = 1
-    for entry in ALL_MESSAGES[message].split():
-        if entry.startswith("@"):
-            number = int(entry[1:])
+    for part in entry.split():
+        if part.startswith("@"):
+            number = int(part[1:])
             continue
-        name, _, kind = entry.partition(":")
+        name, _, kind = part.rstrip("?!").partition(":")
         if name.startswith("+"):
-            made[number] = Field("", name[1:], "inline")
+            name, kind, shape = "", name[1:], "inline"
         elif kind.startswith("*"):
-            made[number] = Field(name, kind[1:] or "string", "list")
+            kind, shape = kind[1:], "list"
         elif kind.startswith("{"):
-            made[number] = Field(name, kind[1:-1] or "string", "map")
+            kind, shape = kind[1:-1], "map"
         else:
-            made[number] = Field(name, kind or "string", "one")
+            shape = "one"
+        full = _full(kind or "string", message)
+        made[number] = Field(name, full, shape, number, part.endswith("?"), part.endswith("!"))
         number += 1
     return made
+
+
+@cache
+def _table(group: str) -> dict[str, str]:
+    messages: dict[str, str] = importlib.import_module(f"kybern.api.protobuf_tables.{group}").MESSAGES
+    return messages
+
+
+def _entry(message: str) -> str | None:
+    """What the table says of a message; lists of kinds need no entry, as they are all alike."""
+    group, version, name = message.split(".")
+    table = _table(group)
+    for key in (f"{version}/{name}", name):
+        if key in table:
+            return table[key]
+    item = name.removesuffix("List")
+    return f"metadata:ListMeta items:*{item}" if item != name and item in table else None
+
+
+def _full(kind: str, holder: str) -> str:
+    """The full name of what a table of `holder`'s group calls `kind`."""
+    if kind in LEAVES:
+        return kind
+    group, version, _ = holder.split(".")
+    if kind in _table(group):
+        return f"{group}.{version}.{kind}"
+    group, _, kind = kind.rpartition("/")
+    if not group:
+        group = "meta" if kind in _table("meta") else "core"
+    return f"{group}.v1.{kind}"
