@@ -22,7 +22,7 @@ from kybern.apiserver.registry import Registry
 from kybern.apiserver.server import Server
 from kybern.apiserver.tls import ListenerTLS
 from kybern.apiserver.tracing import RequestTracing
-from kybern.process import tracing
+from kybern.process import features, tracing
 from kybern.process.daemon import OperatorError, reason, run_until_signalled
 from kybern.process.zpages import ZPages, flags_of
 from kybern.store.base import StoreUnavailable
@@ -39,6 +39,7 @@ add_flags = flags.add_flags
 async def run(args: argparse.Namespace) -> int | None:
     """Serve until signalled. Raises OperatorError."""
     flags.check(args)
+    features.start(args.feature_gates)
     try:
         await run_until_signalled(serve(args))
     except SchemaUnavailable as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kybern.apiserver import flags_audit, flags_auth, flags_tls
+from kybern.process import features
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import port
 from kybern.store.flags import add_etcd_flags, check_etcd_flags
@@ -58,6 +59,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--runtime-config", type=_pairs, action="extend", default=[], metavar="KEY=BOOL,...",
         help="versions to serve or not, by api/all, api/ga, api/beta, api/alpha, group/version, "
         "group/version/resource (default: the stable ones)")  # fmt: skip
+    features.add_flag(parser)
     add("--tracing-config-file", type=Path, default=None, metavar="FILE",
         help="TracingConfiguration that says where spans are sent, and of how many requests")  # fmt: skip
     add("--event-ttl", default="1h0m0s", metavar="DURATION", help="how long events are kept")

@@ -27,11 +27,6 @@ SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4,
 SLI_SECONDS = SECONDS[2:]
 SIZES = tuple(10.0**power for power in range(3, 10))
 BODY_SIZES = tuple(50_000.0 + 100_000 * step for step in range(31))
-FEATURES = {
-    "APIResponseCompression": "BETA", "APIServerTracing": "", "ComponentFlagz": "BETA", "ComponentStatusz": "BETA",
-    "ConsistentListFromCache": "", "CRDValidationRatcheting": "", "ServerSideFieldValidation": "", "WatchList": "BETA",
-}  # fmt: skip
-"""What upstream v1.36 has a gate for, and is here; the stage of what is stable is empty."""
 LONG = frozenset(("WATCH", "CONNECT"))
 MAX_SORTS = 10_000
 _VERBS = {"create": "POST", "update": "PUT", "head": "GET"}
@@ -224,7 +219,4 @@ def _running(app: App) -> Iterator[Family]:
         waiting.add_metric([kind], flows.waiting(writes=writes) if flows is not None else 0)
     handshakes = CounterMetricFamily("apiserver_tls_handshake_errors", "Connections that failed at TLS.")
     handshakes.add_metric((), app.handshake_errors)
-    features = GaugeMetricFamily("kubernetes_feature_enabled", "What can be switched.", labels=["name", "stage"])
-    for name, stage in FEATURES.items():
-        features.add_metric([name, stage], 1)
-    yield from (running, waiting, handshakes, features)
+    yield from (running, waiting, handshakes)

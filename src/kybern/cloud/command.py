@@ -10,6 +10,7 @@ from kybern.client.kubeconfig import connect, in_cluster, load
 from kybern.cloud import provider
 from kybern.cloud.manager import Manager
 from kybern.cloud.options import Options
+from kybern.process import features
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import duration
 
@@ -25,6 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--kubeconfig", metavar="FILE", help="the API server and who we are; inside a pod its service account")
     add("--controllers", default="*", help="* for all, -name to leave one out, name to take one in; comma separated")
     leading.add_flags(parser, component=_COMPONENT, port=10258)
+    features.add_flag(parser)
     add("--cluster-name", default="kubernetes", help="set apart in the cloud what belongs to this cluster")
     add("--cluster-cidr", default="", help="the range pods get addresses from")
     leading.switch(parser, "--allocate-node-cidrs", False, "nodes have parts of --cluster-cidr: they need routes")
@@ -38,6 +40,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int | None:
     """Run until a signal. Raises OperatorError."""
+    features.start(args.feature_gates)
     settings = options(args)
     client = connect(load(args.kubeconfig) if args.kubeconfig else in_cluster(), _COMPONENT)
     try:

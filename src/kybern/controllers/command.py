@@ -13,6 +13,7 @@ from kybern.controllers import signing_flags
 from kybern.controllers.manager import Manager
 from kybern.controllers.options import Options
 from kybern.controllers.serviceaccount_token import read_key
+from kybern.process import features
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import duration
 
@@ -49,6 +50,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--service-account-private-key-file", metavar="FILE", help="key that signs the tokens of Secrets for accounts")
     add("--legacy-service-account-token-clean-up-period", type=duration, default=defaults.legacy_token_clean_up_period)
     signing_flags.add_flags(parser)
+    features.add_flag(parser)
     add("--node-monitor-period", type=duration, default=defaults.node_monitor_period)
     add("--node-monitor-grace-period", type=duration, default=defaults.node_monitor_grace_period)
     add("--node-startup-grace-period", type=duration, default=defaults.node_startup_grace_period)
@@ -65,6 +67,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int | None:
+    features.start(args.feature_gates)
     client = connect(load(args.kubeconfig) if args.kubeconfig else in_cluster(), "kube-controller-manager")
     try:
         manager = Manager(client, options(args), args.controllers)

@@ -13,6 +13,7 @@ from kybern.client.rest import Client
 from kybern.kubelet import config_file, settings
 from kybern.kubelet.config import Config
 from kybern.kubelet.kubelet import Kubelet
+from kybern.process import features
 from kybern.process.daemon import OperatorError, run_until_signalled
 
 
@@ -92,6 +93,7 @@ FLAGS = (
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="", metavar="FILE", help="a KubeletConfiguration; flags go before it")
+    features.add_flag(parser)
     for flag in FLAGS:
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if flag.parse is settings.boolean else {}
         parser.add_argument(f"--{flag.name}", metavar=flag.metavar, help=flag.help, **bare)
@@ -134,6 +136,7 @@ def configure(args: argparse.Namespace) -> Config:
         except ValueError as error:
             raise OperatorError(f"--{flag.name}: {error}") from None
         given |= value if flag.setting == "eviction" else {flag.setting: value}
+    features.start(args.feature_gates, file=given.pop("feature_gates", None), prefixed=False)
     if given.get("authorization_mode", "AlwaysAllow") not in ("AlwaysAllow", "Webhook"):
         raise OperatorError(f"--authorization-mode {given['authorization_mode']} is neither AlwaysAllow nor Webhook")
     if given.get("bootstrap_kubeconfig") and not given.get("kubeconfig"):

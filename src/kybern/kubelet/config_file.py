@@ -34,6 +34,7 @@ FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "containerRuntimeEndpoint": ("runtime_endpoint", str),
     "enableDebuggingHandlers": ("enable_debugging", settings.boolean),
     "failSwapOn": ("fail_swap_on", settings.boolean),
+    "featureGates": ("feature_gates", settings.switches),
     "fileCheckFrequency": ("file_check_period", settings.seconds),
     "healthzBindAddress": ("healthz_address", str),
     "healthzPort": ("healthz_port", int),

@@ -61,6 +61,11 @@ def pairs(text: str | dict[str, str]) -> dict[str, str]:
     return found
 
 
+def switches(given: dict[str, bool]) -> dict[str, bool]:
+    """A mapping to `true` or `false`."""
+    return {name: boolean(value) for name, value in dict(given).items()}
+
+
 def headers(text: str) -> dict[str, str]:
     """`Name:value`, with commas between."""
     return {name.strip(): value.strip() for name, _, value in (item.partition(":") for item in words(text))}

@@ -6,9 +6,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from kybern.process import features
+from kybern.process.feature_table import GATES
 from kybern.process.version import VERSION
 
 __all__ = [
@@ -24,6 +26,20 @@ _SNAKE = {"gitVersion": "git_version", "gitCommit": "git_commit", "gitTreeState"
 Gauge("kubernetes_build_info", "Which version this is.", [_SNAKE.get(name, name) for name in _BUILD]).labels(
     *(VERSION[name] for name in _BUILD)
 ).set(1)
+
+
+class _Features(Collector):
+    """Which feature gates are on."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """For Prometheus' registry."""
+        made = GaugeMetricFamily("kubernetes_feature_enabled", "Whether a gate is on.", labels=["name", "stage"])
+        for name, value in features.values().items():
+            made.add_metric([name, GATES[name].stage], int(value))
+        yield made
+
+
+REGISTRY.register(_Features())
 
 _SLIS = CollectorRegistry()
 _check = Gauge("kubernetes_healthcheck", "Whether it was well when last asked.", ["name", "type"], registry=_SLIS)

@@ -14,6 +14,7 @@ import psutil
 from kybern.api.types import Object
 from kybern.client.informer import InformerFactory
 from kybern.client.kubeconfig import connect, in_cluster, load
+from kybern.process import features
 from kybern.process.daemon import OperatorError, run_until_signalled
 from kybern.proxy.base import BackendError
 from kybern.proxy.conntrack import Conntrack
@@ -38,11 +39,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--bind-address", default="0.0.0.0", help="the node's address, if it is not as its Node says")
     add("--healthz-bind-address", default="0.0.0.0:10256", metavar="HOST:PORT", help='/healthz and /livez; "" for none')
     add("--metrics-bind-address", default="127.0.0.1:10249", metavar="HOST:PORT", help='/metrics; "" for none')
+    features.add_flag(parser)
     add("--masquerade-all", action="store_true", help="masquerade everything sent to a cluster IP")
     add("--cleanup", action="store_true", help="remove all rules of the proxy and end")
 
 
 async def run(args: argparse.Namespace) -> int:
+    features.start(args.feature_gates, prefixed=False)
     mode = args.proxy_mode or "nftables"
     if mode != "nftables":
         raise OperatorError(f'there is no proxy mode "{mode}": use --proxy-mode=nftables')

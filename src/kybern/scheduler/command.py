@@ -11,6 +11,7 @@ from kybern.client.events import EventRecorder
 from kybern.client.informer import InformerFactory
 from kybern.client.leaderelection import LeaderElector, LeadershipLost
 from kybern.client.rest import Client
+from kybern.process import features
 from kybern.process.daemon import OperatorError, run_until_signalled
 from kybern.process.flags import boolean, duration, port, server_tls
 from kybern.process.health import serve_health
@@ -30,6 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--kubeconfig", default="", metavar="FILE",
         help="how to reach the API server; inside a pod, its service account")  # fmt: skip
     add("--config", default="", metavar="FILE", help="a KubeSchedulerConfiguration (v1)")
+    features.add_flag(parser)
     add("--bind-address", default="0.0.0.0", metavar="IP", help="where to answer health and metrics")
     add("--secure-port", type=port, default=10259, metavar="PORT",
         help="where to answer /healthz, /livez, /readyz and /metrics; 0: nowhere")  # fmt: skip
@@ -51,6 +53,7 @@ _LEASE_FLAGS = ("name", "namespace", "lease_duration", "renew_deadline", "retry_
 
 async def run(args: argparse.Namespace) -> int | None:
     """Run until a signal. Raises OperatorError."""
+    features.start(args.feature_gates)
     configuration = config.load(args.config) if args.config else config.Configuration()
     # A mistake in it should show at once, not when this one comes to lead.
     config.build(configuration, Handle())

@@ -15,8 +15,10 @@ from cryptography.x509.oid import NameOID
 
 from kybern.kubelet import command, settings
 from kybern.kubelet.config import Config
+from kybern.kubelet.http.listing import configuration
 from kybern.process.clock import clock
 from kybern.process.daemon import OperatorError
+from tests.gates import switched
 from tests.unit.kubelet.making import config as plain
 
 
@@ -86,6 +88,15 @@ featureGates: {}
     assert (found.manifest_path, found.sync_period, found.max_pods) == ("/manifests", 120.0, 30)
 
 
+def test_feature_gates_of_the_file_yield_to_those_of_flags(tmp_path: Path) -> None:
+    file = written(tmp_path, "featureGates: {MemoryQoS: true, PodsAPI: true}\n")
+    with switched():
+        found = configured(file, "--feature-gates=PodsAPI=false,EventedPLEG=true")
+        assert configuration(found)["featureGates"] == {"MemoryQoS": True, "EventedPLEG": True}
+        with pytest.raises(OperatorError, match="--feature-gates: unrecognized feature gate: Nope"):
+            configured(written(tmp_path, "featureGates: {Nope: true}\n"))
+
+
 def test_a_file_is_safe_where_it_says_nothing(tmp_path: Path) -> None:
     found = configured(written(tmp_path, ""))
     assert (found.anonymous_auth, found.token_webhook, found.authorization_mode) == (False, True, "Webhook")
@@ -117,6 +128,8 @@ def test_a_wrong_flag_is_one_line_about_it(flag: str, said: str) -> None:
     [
         ("cpuManagerPolicy: static", "unknown or unsupported field cpuManagerPolicy"),
         ("syncFrequency: often", "syncFrequency: 'often' is no duration"),
+        ("featureGates: {MemoryQoS: often}", "featureGates: 'often' is neither true nor false"),
+        ("featureGates: [MemoryQoS]", "featureGates: "),
         ("authentication: {anonymous: {enabled: perhaps}}", "authentication.anonymous.enabled"),
     ],
 )

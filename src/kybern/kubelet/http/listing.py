@@ -5,6 +5,7 @@ from __future__ import annotations
 from kybern.api.types import Object
 from kybern.kubelet.config import Config
 from kybern.kubelet.http.served import Served, newest
+from kybern.process import features
 
 
 def pods(kubelet: Served) -> Object:
@@ -79,6 +80,7 @@ def configuration(config: Config) -> Object:
         "kubeReserved": config.kube_reserved,
         "enableDebuggingHandlers": config.enable_debugging,
         "enableSystemLogHandler": False,
+        "featureGates": features.changed(),
         "seccompDefault": config.seccomp_default,
         "registerWithTaints": config.node_taints,
         "registerNode": config.register_node,
