@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import sys
 from typing import NoReturn
@@ -59,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     if name not in COMMANDS:
         sys.stderr.write(f'kybern: unknown command "{name}"; `kybern --help` lists them\n')
         return 1
+    gc.disable()  # what is loaded stays; `launch` begins to collect
     module = importlib.import_module(COMMANDS[name][0])
     parser = Parser(prog=f"kybern {name}", description=COMMANDS[name][1], allow_abbrev=False)
     from kybern.process import logs

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +27,11 @@ ALLOWED = {
     **{name: {"api", "client", "process", "streaming", "network"} for name in COMPONENTS},
 }
 """What each package may import besides itself. `cluster` and `testing` put the parts together and may import all."""
+LATER = {
+    "cel_expr_python", "croniter", "cryptography.x509", "google.protobuf", "grpc", "jwt", "kubernetes_validate", "nacl",
+    "numpy", "opentelemetry", "re2", "wsproto", "yaml",
+}  # fmt: skip
+"""What the API server loads only once it has to."""
 
 
 @cache
@@ -108,6 +116,15 @@ def test_every_command_loads_and_has_help(capsys: pytest.CaptureFixture[str]) ->
             main([name, "--help"])
         assert stop.value.code == 0
         assert f"kybern {name}" in capsys.readouterr().out
+
+
+def test_the_api_server_loads_what_a_start_needs() -> None:
+    """Every library loaded is time until it is ready, and memory; what few requests need comes with the first."""
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys, kybern.apiserver.command as c; c.builtin(); print(*sys.modules)"],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(SOURCE.parent)},
+    )  # fmt: skip
+    assert not LATER & set(said.stdout.split())
 
 
 def test_the_readme_names_real_make_targets_and_files() -> None:

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import orjson
-import yaml
 
 from kybern.api import protobuf
 from kybern.api.errors import BadRequest, UnsupportedMediaType
@@ -16,10 +15,6 @@ JSON = "application/json"
 YAML = "application/yaml"
 MAX_DEPTH = 128
 """Deepest nesting taken: far beyond any real object, far below what recursion bears."""
-MAX_YAML_NODES = 100_000
-"""Values of a YAML document beyond one a byte."""
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def decode(body: bytes, content_type: str = JSON) -> Object:
@@ -30,7 +25,11 @@ def decode(body: bytes, content_type: str = JSON) -> Object:
     if media == JSON or media.endswith("+json"):
         decoded = _json(body)
     elif media == YAML or media.endswith("+yaml"):
-        decoded = _yaml(body) if (found := _json_of_yaml(body)) is None else found
+        decoded = _json_of_yaml(body)
+        if decoded is None:
+            from kybern.api import yaml_bodies
+
+            decoded = yaml_bodies.decode(body)
     else:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}"
@@ -121,54 +120,6 @@ def nests_too_deep(decoded: Any) -> bool:
     return True
 
 
-def _yaml(body: bytes) -> Any:
-    try:
-        # JSON knows no dates and no binary, and upstream reads YAML as JSON: round off what YAML adds.
-        return orjson.loads(orjson.dumps(_plain(yaml.load(body, Loader=_JSONLoader), 0, [MAX_YAML_NODES + len(body)])))
-    except RecursionError:
-        raise BadRequest("yaml: exceeded max depth") from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        said = " ".join(str(error).split())
-        raise BadRequest(f"yaml: {said}") from None
-
-
-class _JSONLoader(_Loader):  # type: ignore[misc]
-    """YAML without timestamps: `2020-01-01` stays a string."""
-
-
-_JSONLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
-
-
-def _plain(value: Any, depth: int, left: list[int]) -> Any:
-    """`left` is how many values there may still be: aliases of aliases make a short text a large object."""
-    if depth > MAX_DEPTH:
-        raise ValueError("exceeded max depth")
-    if isinstance(value, dict):
-        _spend(left, len(value))
-        return {_key(key): _plain(item, depth + 1, left) for key, item in value.items()}
-    if isinstance(value, list):
-        _spend(left, len(value))
-        return [_plain(item, depth + 1, left) for item in value]
-    if isinstance(value, str):
-        _spend(left, len(value) >> 6)
-    return value
-
-
-def _spend(left: list[int], number: int) -> None:
-    left[0] -= number
-    if left[0] < 0:
-        raise ValueError("document contains excessive aliasing")
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    return key if isinstance(key, str) else str(key)
-
-
 def duplicates(body: bytes, content_type: str, decoded: Any) -> list[str]:
     """Complaints of object keys that come twice in a body, of which `decoded` was made and not yet changed."""
     media = content_type.partition(";")[0].strip().lower() or JSON
@@ -177,7 +128,11 @@ def duplicates(body: bytes, content_type: str, decoded: Any) -> list[str]:
     # Cheap: encoded again it has as many colons, unless a key vanished (or something was written in another way).
     if orjson.dumps(decoded).count(b":") == body.count(b":"):
         return []
-    return _yaml_duplicates(body) if media.endswith("yaml") else _json_duplicates(body)
+    if media.endswith("yaml"):
+        from kybern.api import yaml_bodies
+
+        return yaml_bodies.duplicates(body)
+    return _json_duplicates(body)
 
 
 def _json_duplicates(body: bytes) -> list[str]:
@@ -188,31 +143,6 @@ def _json_duplicates(body: bytes) -> list[str]:
         return []
     _repeated(tree, "", found)
     return [f'duplicate field "{path}"' for path in found]
-
-
-def _yaml_duplicates(body: bytes) -> list[str]:
-    """All in one complaint, as upstream's YAML decoder makes it."""
-    found: list[tuple[int, str]] = []
-    nodes, visited = [yaml.compose(body, Loader=_JSONLoader)], set()
-    while nodes:
-        node = nodes.pop()
-        if id(node) in visited:
-            continue  # an alias, maybe of what it is in
-        visited.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    found.append((key.start_mark.line + 1, key.value))
-                if isinstance(key.value, str):
-                    seen.add(key.value)
-                nodes.append(value)
-        elif isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-    if not found:
-        return []
-    lines = "".join(f'\n  line {line}: key "{key}" already set in map' for line, key in sorted(found))
-    return [f"yaml: unmarshal errors:{lines}"]
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
@@ -73,8 +72,8 @@ def builtin() -> Scheme:
             continue
         parent = importlib.import_module(package.name)
         for module in pkgutil.iter_modules(parent.__path__, f"{package.name}."):
-            for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-                if issubclass(cls, Resource) and cls.kind and cls.__module__ == module.name:
+            for _, cls in sorted(vars(importlib.import_module(module.name)).items()):
+                if isinstance(cls, type) and issubclass(cls, Resource) and cls.kind and cls.__module__ == module.name:
                     scheme.add(cls())
     scheme.serve(stable)
     return scheme

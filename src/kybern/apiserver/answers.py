@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-import yaml
 
 from kybern.api import tables
 from kybern.api.errors import APIError, BadRequest, NotAcceptable
@@ -22,6 +21,8 @@ YAML = "application/yaml"
 def rendered(obj: Any, shape: Shape, status: int = 200) -> Response:
     """An answer of one decoded document, as JSON or YAML."""
     if shape.yaml:
+        import yaml
+
         return Response(status, yaml.safe_dump(obj, sort_keys=True, allow_unicode=True).encode(), YAML)
     if shape.pretty:
         return Response(status, orjson.dumps(obj, option=orjson.OPT_INDENT_2), JSON)

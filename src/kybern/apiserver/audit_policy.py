@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from kybern.api.field import Errors
 from kybern.api.types import Object
 from kybern.apiserver.request import RequestInfo, UserInfo
@@ -116,6 +114,8 @@ class Policy:
 
 def load(path: Path) -> Policy:
     """Raises OperatorError."""
+    import yaml
+
     try:
         return parse(yaml.safe_load(path.read_bytes()))
     except OSError as error:

@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kybern.api.field import Errors
 from kybern.api.types import Object
 from kybern.process.daemon import OperatorError
@@ -29,6 +27,8 @@ log = logging.getLogger(__name__)
 
 def read(flag: str, path: Path, kind: str, versions: Sequence[str]) -> Object:
     """The file's object. Raises OperatorError."""
+    import yaml
+
     try:
         document = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:

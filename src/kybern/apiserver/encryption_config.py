@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from kybern.api.field import Errors
 from kybern.api.types import Object
 from kybern.apiserver.flags import seconds
@@ -68,6 +66,8 @@ class Configuration:
 
 def load(path: Path) -> Configuration:
     """Raises OperatorError."""
+    import yaml
+
     try:
         content = path.read_bytes()
     except OSError as error:

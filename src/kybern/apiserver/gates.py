@@ -213,13 +213,12 @@ class Gates:
             return
         jwks_uri = options.service_account_jwks_uri or f"https://{self.address}/openid/v1/jwks"
         configuration = openid_configuration(self.issuer.issuer, jwks_uri, self.keys)
-        jwks = self.keys.jwks()
 
         async def openid(_: App, request: Request) -> Response:
             return json_response(configuration, headers=[("cache-control", "public, max-age=3600")])
 
         async def key_set(_: App, request: Request) -> Response:
-            found = json_response(jwks, headers=[("cache-control", "public, max-age=3600")])
+            found = json_response(self.keys.jwks(), headers=[("cache-control", "public, max-age=3600")])
             found.headers = [(k, v.replace(JSON, "application/jwk-set+json")) for k, v in found.headers]
             return found
 

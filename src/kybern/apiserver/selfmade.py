@@ -1,6 +1,7 @@
 """Keys and certificates that a server makes for itself where none are given: kept in --data-dir, made once.
 
-`apiserver.crt` is self-signed, for the names and addresses clients use; `sa.key` signs service account tokens.
+`apiserver.crt` is self-signed, for the names and addresses clients use; `sa.key` signs service account tokens (ES256).
+The library of certificates is loaded only to make one: it is a tenth of a start.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ import datetime
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from kybern.process.clock import clock
 from kybern.process.daemon import OperatorError
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 LIFETIME = datetime.timedelta(days=365)
 RENEW_BEFORE = datetime.timedelta(days=30)
@@ -40,11 +44,11 @@ def signing_key(directory: Path) -> Path:
     """The key that signs service account tokens, made unless it is there. Raises OperatorError."""
     key = directory / "sa.key"
     if not key.exists():
-        _write(key, _pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
+        _write(key, _pem(ec.generate_private_key(ec.SECP256R1())))
     return key
 
 
-def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -63,17 +67,31 @@ def _write(path: Path, content: bytes) -> None:
 
 def _holds(path: Path, addresses: Sequence[str]) -> bool:
     """Whether the certificate lasts and is for all the addresses."""
+    reader = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (OSError, ValueError, x509.ExtensionNotFound):
+        reader.load_verify_locations(path)
+        (found,) = reader.get_ca_certs()
+        end = ssl.cert_time_to_seconds(str(found["notAfter"]))
+    except (OSError, ValueError, KeyError):
         return False
-    covered = {str(ip) for ip in names.get_values_for_type(x509.IPAddress)}
-    covered |= set(names.get_values_for_type(x509.DNSName))
-    return found.not_valid_after_utc - RENEW_BEFORE > clock.now() and set(addresses) <= covered
+    names: Any = found.get("subjectAltName", ())
+    covered = {_normal(name) for _, name in names}
+    return end - RENEW_BEFORE.total_seconds() > clock.time() and {_normal(one) for one in addresses} <= covered
+
+
+def _normal(name: str) -> str:
+    """OpenSSL shows addresses of IPv6 in full and in capitals."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, addresses: Sequence[str]) -> x509.Certificate:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
     host = socket.gethostname()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{host}@{int(clock.time())}"[:64])])
     sans = [_name(text) for text in dict.fromkeys((*addresses, "127.0.0.1", "::1", host, *_NAMES))]
@@ -94,6 +112,8 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, addresses: Sequence[str]) -> x
 
 
 def _name(text: str) -> x509.GeneralName:
+    from cryptography import x509
+
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from kybern.apiserver.config_files import Follower
 from kybern.process.daemon import OperatorError
 
@@ -87,6 +84,9 @@ class Files:
 
 def _names_in(certificate: Path) -> list[str]:
     """The DNS names that a certificate is for, else its common name."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
     found = x509.load_pem_x509_certificate(certificate.read_bytes())
     try:
         extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -95,6 +94,8 @@ class TokenIssuer:
             "nbf": now,
             "sub": f"system:serviceaccount:{namespace}:{account['metadata']['name']}",
         }
+        import jwt
+
         public = self.key.public_key()
         token = jwt.encode(claims, self.key, algorithm=_algorithm(public), headers={"kid": key_id(public)})
         return Issued(token, float(now + seconds), identity)
@@ -113,6 +114,8 @@ def _algorithm(key: PublicKey) -> str:
 
 
 def _jwk(kid: str, key: PublicKey) -> Object:
+    import jwt
+
     algorithm = _algorithm(key)
     implementation: Any = jwt.get_algorithm_by_name(algorithm)
     material = {k: v for k, v in implementation.to_jwk(key, as_dict=True).items() if k not in ("key_ops", "alg")}
@@ -130,9 +133,9 @@ def openid_configuration(issuer: str, jwks_uri: str, keys: KeySet) -> Object:
     }
 
 
-def new_signing_key() -> rsa.RSAPrivateKey:
+def new_signing_key() -> ec.EllipticCurvePrivateKey:
     """A key for a server that was given none."""
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 def read_private_key(path: Path) -> PrivateKey:

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from kybern.client.rest import Client
 from kybern.client.transport import HTTPTransport
 from kybern.process.clock import clock, monotonic
@@ -51,6 +49,8 @@ class ClientConfig:
 
 def load(path: str | Path | None = None, *, context: str = "") -> ClientConfig:
     """Read a kubeconfig: `path`, else $KUBECONFIG's first file, else ~/.kube/config. Raises OperatorError."""
+    import yaml
+
     first = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
     file = Path(path or first or Path.home() / ".kube" / "config")
     try:

@@ -50,6 +50,7 @@ def launch(run: Callable[[argparse.Namespace], Awaitable[int | None]], args: arg
     # The start-up objects (schema, modules) never die: keep the collector from walking them again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
     async def main() -> int:
         return await run(args) or 0

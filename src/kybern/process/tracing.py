@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from kybern.process.daemon import OperatorError
 
 if TYPE_CHECKING:
@@ -41,6 +39,8 @@ class Configuration:
 
 def load(path: Path) -> Configuration:
     """Read the file of --tracing-config-file. Raises OperatorError."""
+    import yaml
+
     flag = f"--tracing-config-file {path}"
     try:
         document = yaml.safe_load(path.read_bytes())

@@ -6,16 +6,17 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kybern.api.legacytokens import INVALID_SINCE, ISSUER, LAST_USED
 from kybern.apiserver.authn.base import BadToken
 from kybern.apiserver.authn.legacytokens import LegacyTokens
-from kybern.apiserver.tokens import KeySet, key_id, new_signing_key
+from kybern.apiserver.tokens import KeySet, key_id
 from kybern.process.clock import clock
 from kybern.testing import certificates
 from tests.unit.apiserver_gates.fakes import FakeLister, named
 
-KEY, OLD, FOREIGN = certificates.key(), new_signing_key(), certificates.key()
+KEY, OLD, FOREIGN = certificates.key(), rsa.generate_private_key(65537, 2048), certificates.key()
 CLAIM = "kubernetes.io/serviceaccount/"
 NAME = "system:serviceaccount:ci:robot"
 

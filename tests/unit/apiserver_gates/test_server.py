@@ -164,7 +164,7 @@ async def test_documents(server: Server) -> None:
     _, body = await server.ask("GET", "/.well-known/openid-configuration")
     assert body["jwks_uri"] == "https://127.0.0.1:6443/openid/v1/jwks"
     _, body = await server.ask("GET", "/openid/v1/jwks")
-    assert body["keys"][0]["alg"] == "RS256"
+    assert body["keys"][0]["alg"] == "ES256"
     assert (await server.ask("GET", "/apis/apps/v1"))[1]["groupVersion"] == "apps/v1"
     assert (await server.ask("GET", "/apis/nothing"))[0] == 404
     assert "paths" in (await server.ask("GET", "/openapi/v3"))[1]

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cryptography import x509
-
 from kybern.api import names, validation
 from kybern.api.cells import at, text
 from kybern.api.certificates.requests import blocks
@@ -88,6 +86,8 @@ def _check_bundle(bundle: str, errors: Errors) -> None:
 
 
 def _problem(data: bytes) -> str:
+    from cryptography import x509
+
     try:
         certificate = x509.load_der_x509_certificate(data)
     except ValueError:

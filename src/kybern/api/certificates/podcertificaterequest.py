@@ -7,10 +7,7 @@ Source: API reference, PodCertificateRequest v1beta1 certificates.k8s.io; KEP-43
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from typing import TYPE_CHECKING
 
 from kybern.api import meta, names, validation
 from kybern.api.cells import at, text
@@ -22,6 +19,9 @@ from kybern.api.field import OMITTED, Errors
 from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.types import Object
 from kybern.process.clock import clock, parse_time
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 ISSUED, DENIED, FAILED = "Issued", "Denied", "Failed"
 _ENDS = (ISSUED, DENIED, FAILED)
@@ -142,6 +142,9 @@ def _check_expiry(spec: Object, errors: Errors) -> None:
 
 def _check_request(spec: Object, errors: Errors) -> None:
     """A request for the key that the certificate is to be for, signed with it."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     path, data = "spec.stubPKCS10Request", decoded(spec.get("stubPKCS10Request"))
     for other in ("pkixPublicKey", "proofOfPossession"):
         if spec.get(other):
@@ -165,6 +168,8 @@ def _check_request(spec: Object, errors: Errors) -> None:
 
 
 def _is_known(key: object) -> bool:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
     if isinstance(key, rsa.RSAPublicKey):
         return key.key_size in (3072, 4096)
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -174,6 +179,8 @@ def _is_known(key: object) -> bool:
 
 def _check_issued(spec: Object, status: Object, errors: Errors) -> None:
     """The chain and its times, in upstream's order: the first complaint is the last."""
+    from cryptography import x509
+
     path, chain = "status.certificateChain", status.get("certificateChain") or ""
     if len(chain.encode()) > _CHAIN_SIZE:
         errors.too_long(path, _CHAIN_SIZE)
@@ -194,6 +201,8 @@ def _check_issued(spec: Object, status: Object, errors: Errors) -> None:
 
 def _unread(block: Block, which: str) -> str:
     """What is wrong with a block of a chain."""
+    from cryptography import x509
+
     if block.label != "CERTIFICATE":
         return "issued certificate chain must consist entirely of CERTIFICATE PEM blocks"
     try:
@@ -205,6 +214,8 @@ def _unread(block: Block, which: str) -> str:
 
 def _check_leaf(leaf: x509.Certificate, spec: Object, status: Object, errors: Errors) -> None:
     """It is for the key that was asked for, begins now, and the times are its own."""
+    from cryptography import x509
+
     asked = x509.load_der_x509_csr(decoded(spec.get("stubPKCS10Request")))
     if leaf.public_key() != asked.public_key():
         detail = "leaf certificate was not issued to the requested public key"

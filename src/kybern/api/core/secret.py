@@ -95,7 +95,7 @@ def _json_problem(encoded: str) -> str:
 
 def _warn(obj: Object, prep: Preparation) -> None:
     if obj.get("type") == TLS:
-        from kybern.api.core.tls_pair import problem
+        from kybern.api.tls_pair import problem
 
         data = obj.get("data") or {}
         if said := problem(*(base64.b64decode(data.get(key) or "") for key in ("tls.crt", "tls.key"))):

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kybern.api.types import Object
 from kybern.apiserver.app import App
 from kybern.process.daemon import OperatorError
@@ -44,6 +42,8 @@ def load(path: Path) -> Mapping[str, Object]:
 
 def read(path: Path, said: str) -> Object:
     """A YAML file of one map; `said` begins what is wrong with it. Raises OperatorError."""
+    import yaml
+
     try:
         document: Any = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:

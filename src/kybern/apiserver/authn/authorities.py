@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from kybern.process.daemon import OperatorError
 
 
@@ -24,10 +21,11 @@ class Authorities:
     def reload(self) -> None:
         """Read the file, which may be another now. Raises OperatorError."""
         try:
-            found = x509.load_pem_x509_certificates(self._path.read_bytes())
-        except (OSError, ValueError) as error:
+            trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            trusting.load_verify_locations(self._path)
+        except OSError as error:
             raise OperatorError(f"{self._flag} {self._path} has no certificates in PEM form: {error}") from error
-        self._known = frozenset(certificate.public_bytes(Encoding.DER) for certificate in found)
+        self._known = frozenset(trusting.get_ca_certs(binary_form=True))
 
     def vouch_for(self, chain: Iterable[bytes]) -> bool:
         """Whether one of these is in a verified chain (DER, the client's own certificate first) above its first."""

@@ -11,8 +11,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jwt
-
 from kybern.api.types import Object
 from kybern.apiserver import auth_metrics
 from kybern.apiserver.authn.base import SIGNATURE_ONLY, BadToken, Known, agnostic
@@ -93,6 +91,8 @@ class JWTAuthenticator:
         return claims
 
     async def _signed(self, provider: Provider, token: str) -> Object:
+        import jwt
+
         try:
             header = jwt.get_unverified_header(token)
             algorithm = header.get("alg", "")
@@ -177,6 +177,8 @@ class Issuers:
 
 def unverified_issuer(token: str) -> str:
     """Who says to have made the token; "" if it is none that can be read."""
+    import jwt
+
     try:
         return _issuer(jwt.decode(token, options={"verify_signature": False}))
     except (jwt.PyJWTError, ValueError, RecursionError):

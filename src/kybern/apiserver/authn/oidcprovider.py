@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import jwt
 import orjson
 
 from kybern.api.errors import APIError
@@ -146,6 +145,8 @@ class Provider:
 
 def _key(document: Any) -> tuple[str, Any] | None:
     """Id and key; None for what doesn't sign, or not in a way that is known here."""
+    import jwt
+
     if not isinstance(document, dict) or document.get("use", "sig") != "sig":
         return None
     try:

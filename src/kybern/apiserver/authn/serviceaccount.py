@@ -9,8 +9,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jwt
-
 from kybern.api.types import Object
 from kybern.apiserver import auth_metrics
 from kybern.apiserver.authn.base import CREDENTIAL_ID, SIGNATURE_ONLY, BadToken, Known, authenticated
@@ -97,6 +95,8 @@ class ServiceAccountTokens:
 def verified_claims(token: str, issuers: Collection[str], keys: KeySet) -> dict[str, Any] | None:
     """The claims of a token that one of the issuers made; None where another did. Raises BadToken where the
     signature is not by one of the keys."""
+    import jwt
+
     try:
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
         if claims.get("iss") not in issuers:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from kybern.api.errors import Unauthorized
 from kybern.apiserver import auth_metrics
 from kybern.apiserver.authn.authorities import Authorities
@@ -20,7 +17,7 @@ from kybern.apiserver.request import Request, UserInfo
 from kybern.process.clock import clock
 
 _MAX_CACHED = 4096
-_UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
+_UID = "1.3.6.1.4.1.57683.2"
 """The attribute of the subject that is the user's uid."""
 
 
@@ -78,6 +75,9 @@ class ClientCertificate:
 
 
 def _read(der: bytes) -> Certificate:
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
     certificate = x509.load_der_x509_certificate(der)
     start, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
@@ -86,7 +86,7 @@ def _read(der: bytes) -> Certificate:
         usable = ExtendedKeyUsageOID.CLIENT_AUTH in usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages
     except x509.ExtensionNotFound:
         usable = True
-    uids = [str(a.value) for a in certificate.subject.get_attributes_for_oid(_UID)]
+    uids = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.ObjectIdentifier(_UID))]
     if not names or not names[-1]:
         return Certificate(start, end, usable, "", None)
     groups = [str(a.value) for a in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]

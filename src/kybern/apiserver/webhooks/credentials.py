@@ -14,8 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kybern.process.daemon import OperatorError
 
 
@@ -59,6 +57,8 @@ class Credentials:
     """The users of one kubeconfig. Raises OperatorError where it can't be read."""
 
     def __init__(self, file: Path) -> None:
+        import yaml
+
         try:
             document = yaml.safe_load(file.read_text())
             users = {str(one["name"]): one.get("user") or {} for one in document.get("users") or ()}
