@@ -425,3 +425,9 @@ async def test_a_closed_store_says_so(store: Store) -> None:
         await store.create(PODS + "b", b"1")
     with pytest.raises(StoreUnavailable):
         await store.get(PODS + "a")
+
+
+async def test_it_says_how_large_it_is(store: Store) -> None:
+    before = await store.size()
+    await store.create(f"{PODS}a", b"x" * 1000)
+    assert await store.size() >= max(before, 1000)

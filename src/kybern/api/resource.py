@@ -223,6 +223,11 @@ class Resource:
         found = self.deprecated.get(version)
         return [found.warning(f"{self.api_version(version)} {self.kind}")] if found else []
 
+    def gone_in(self, version: str) -> str:
+        """The release, like `1.37`, in which the version will be gone; empty where that isn't said."""
+        found = self.deprecated.get(version)
+        return f"1.{found.gone}" if found and found.gone else ""
+
     def changes_generation(self, obj: Object, old: Object) -> bool:
         """Whether the update makes a new generation (where has_generation): any change but of metadata and status."""
         kept = (obj.keys() | old.keys()) - {"metadata", "status", "kind", "apiVersion"}

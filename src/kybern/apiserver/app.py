@@ -80,6 +80,8 @@ class App:
         """What limits how many requests are served at a time."""
         self.running = {False: 0, True: 0}
         """Requests being served: writes (True) and others (False)."""
+        self.peak = {False: 0, True: 0}
+        """The most of them since somebody looked at the metrics."""
         self.request_timeout = 0.0
         """Seconds after which a request that isn't long-running is answered with a 504; 0 for never."""
         self.watch_seconds = 1800

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 import orjson
-from prometheus_client.core import CounterMetricFamily
 
 from kybern.api import codec
 from kybern.api.errors import APIError, InternalError
@@ -87,20 +86,6 @@ class Audit:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """For Prometheus' registry."""
-        events = CounterMetricFamily("apiserver_audit_event", "Audit events.")
-        events.add_metric((), self.events)
-        rejected = CounterMetricFamily("apiserver_audit_requests_rejected", "Requests refused for want of an audit.")
-        rejected.add_metric((), self.rejected)
-        levels = CounterMetricFamily("apiserver_audit_level", "Requests by audit level.", labels=["level"])
-        for level, number in self.levels.items():
-            levels.add_metric([level], number)
-        errors = CounterMetricFamily("apiserver_audit_error", "Audit events lost.", labels=["plugin"])
-        for output in self.outputs:
-            errors.add_metric([output.plugin], output.lost)
-        yield from (events, rejected, levels, errors)
 
     async def close(self) -> None:
         """Write what is left."""

@@ -7,14 +7,15 @@ Source: Kubernetes documentation, "Kubernetes Metrics Reference".
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, UnknownMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from kybern.process.clock import clock
+from kybern.process.metrics import Counts
 
 FAST = tuple(0.001 * 2**power for power in range(15))
 """Upper bounds in seconds of what takes milliseconds."""
@@ -42,27 +43,10 @@ class Durations:
         made = HistogramMetricFamily(self._name, self._text, labels=self._labels)
         for labels, (numbers, (total,)) in self._rows.items():
             buckets, below = [], 0
-            for bound, number in zip([*map(str, map(float, self._bounds)), "+Inf"], numbers, strict=True):
+            for bound, number in zip([*map(floatToGoString, self._bounds), "+Inf"], numbers, strict=True):
                 below += number
                 buckets.append((bound, float(below)))
             made.add_metric(labels, buckets, total)
-        return made
-
-
-class Counts(Counter[str | tuple[str, ...]]):
-    """A counter by one label, or by several in a tuple. `bare`: its name doesn't end in `_total`, as upstream has it,
-    which the library's counters can't do."""
-
-    def __init__(self, name: str, text: str, *labels: str, bare: bool = False) -> None:
-        super().__init__()
-        self.name, self.text, self.labels, self.bare = name, text, labels, bare
-
-    def family(self) -> Metric:
-        """For Prometheus."""
-        kind = UnknownMetricFamily if self.bare else CounterMetricFamily
-        made = kind(self.name, self.text, labels=self.labels)
-        for key, number in self.items():
-            made.add_metric(key if isinstance(key, tuple) else [key] if self.labels else [], number)
         return made
 
 

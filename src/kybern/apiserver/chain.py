@@ -26,6 +26,7 @@ from kybern.apiserver.dispatch import LONG_RUNNING
 from kybern.apiserver.flowcontrol.inflight import READS, TooMany
 from kybern.apiserver.following import followed
 from kybern.apiserver.request import ANONYMOUS, Request, Response, Stream, UserInfo, status_response
+from kybern.apiserver.watcher import Watcher
 from kybern.process.clock import monotonic, new_uid
 from kybern.store.base import StoreUnavailable, TooLarge, Untransformable
 
@@ -112,11 +113,14 @@ async def _known(app: App, request: Request) -> Response:
 
 
 async def _in_turn(app: App, request: Request) -> Response:
-    """Answer once it is its turn. A watch has had its turn once it has begun, a body in pieces when all are sent."""
+    """Answer once it is its turn. A watch has had its turn once its client knows what there was when it began, a body
+    in pieces when all are sent."""
     assert app.flows is not None
     ticket = request.ticket = await app.flows.admit(request)
     running, writes = app.running, request.info.verb not in READS
     running[writes] += 1
+    if running[writes] > app.peak[writes]:
+        app.peak[writes] = running[writes]
 
     def leave() -> None:
         running[writes] -= 1
@@ -127,8 +131,11 @@ async def _in_turn(app: App, request: Request) -> Response:
     except BaseException:
         leave()
         raise
+    if isinstance(response, Watcher):
+        response.begun = app.telemetry.watch_begins(request, leave)
+        return followed(response, app.flows.watched(request.info))
     if isinstance(response, Stream) or (request.info.verb == "watch" and response.status == 200):
-        leave()
+        leave()  # one that another server answers too: we don't know how far it is
         return followed(response, app.flows.watched(request.info))
     if isinstance(response.body, bytes) or request.method == "HEAD":
         leave()

@@ -49,6 +49,7 @@ async def _version(app: App, request: Request) -> Response:
 
 
 async def _metrics(app: App, request: Request) -> Response:
+    await app.telemetry.measure()
     return Response(200, metrics.page() + app.telemetry.page(), metrics.CONTENT_TYPE)
 
 

@@ -148,14 +148,16 @@ async def page(store: Store, cache: WatchCache, selection: Selection, namespace:
     if not asked.exact or asked.revision >= cache.last:
         # Nothing of this resource has changed since, so the cache is the snapshot.
         revision = asked.revision if asked.exact else current
-        items = cache.select(namespace, start)
+        items, lists = cache.select(namespace, start), cache.lists
     else:
         revision = asked.revision
-        items = await _past(store, cache, namespace, start, revision)
+        items, lists = await _past(store, cache, namespace, start, revision), cache.stored_lists
     found = selection.filter(items)
     if not asked.limit or len(found) <= asked.limit:
+        lists.add(len(items), len(found))
         return Page(found, revision, "", None)
     shown = found[: asked.limit]
+    lists.add(len(items), len(shown))
     token = _encode_token(revision, shown[-1].key[len(cache.prefix) :] + "\0")
     return Page(shown, revision, token, len(found) - asked.limit if selection.everything else None)
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -66,6 +67,10 @@ class Connection(asyncio.Protocol):
         self._congested_since = 0.0
         self._request: Request | None = None
         """What is being answered, until its answer begins."""
+        self._sent: Request | None = None
+        """What is being answered, while its answer is sent piece by piece."""
+        self._late = False
+        """Whether it was answered as having taken too long."""
         self.since = monotonic()
         """When the current request began to arrive or to be served, or the last one was answered."""
         self._url = b""
@@ -245,6 +250,8 @@ class Connection(asyncio.Protocol):
             response = refused or await self._app.handle(request)
             self._request = None
             last = last or (request.arriving is not None and not request.arriving.ended)
+            if self._late:
+                deadline.overdue(bad=response.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
             if self._closing and not isinstance(response.body, bytes):
                 await _discard(response)
                 return
@@ -287,7 +294,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(wire.head(response.status, response.headers, None, close=last, chunked=not sized))
         if request.method == "HEAD":
             return
-        self._sending_body = True
+        self._sending_body, self._sent = True, request
         try:
             async for part in body:
                 if part:
@@ -297,7 +304,7 @@ class Connection(asyncio.Protocol):
             if not sized:
                 self._transport.write(wire.end(response.trailers) if isinstance(response, Passed) else wire.END)
         finally:
-            self._sending_body = False
+            self._sending_body, self._sent = False, None
             if isinstance(body, AsyncGenerator):
                 await body.aclose()
 
@@ -396,6 +403,8 @@ class Connection(asyncio.Protocol):
         if self.congested:
             if now - self._congested_since > STUCK_SECONDS:
                 log.info("%s takes nothing in, and is dropped", self._client[0])
+                if self._sent is not None:
+                    self._app.telemetry.aborted(self._sent)
                 self._transport.abort()
             return
         limit = self._app.request_timeout
@@ -413,7 +422,7 @@ class Connection(asyncio.Protocol):
 
     def _answer_late(self) -> None:
         """Say that it took too long, and close. What was begun goes on, but nobody hears of it."""
-        response = deadline.too_late()
+        self._late, response = True, deadline.too_late()
         if self._request is not None:
             self._app.telemetry.terminated(self._request, response.status)
         assert isinstance(response.body, bytes)

@@ -17,8 +17,9 @@ from kybern.api.errors import Expired
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.codec import Codec, codec_of, decode
-from kybern.apiserver.storage_metrics import StoreTimes
+from kybern.apiserver.storage_metrics import WAITS, Lists, StoreTimes
 from kybern.process.clock import monotonic
+from kybern.process.metrics import Tally
 from kybern.store.base import Event, Store, StoreError, Unreadable, Untransformable, Watch
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,17 @@ class WatchCache:
         self.dropped: int = 0
         """How many watches fell behind."""
         self.capacity: int = RING_CHANGES
+        self.initial: int = 0
+        """How many objects were read to fill it."""
+        self.bytes: int = 0
+        """The values of all items."""
+        self.undecodable: int = 0
+        """How many values came that can't be read."""
+        self.lists: Lists = Lists()
+        self.stored_lists: Lists = Lists()
+        """From the store, and not from here: of old revisions, and to fill this."""
+        self.waits = Tally(WAITS)
+        """Seconds until it was fresh, for each list that asks for the latest."""
         self.prefix = resource.prefix()
         self.items: dict[str, Item] = {}
         self.listeners: set[Listener] = set()
@@ -123,6 +135,10 @@ class WatchCache:
             self.unreadable = {e.key: e.value.problem for e in page.entries if isinstance(e.value, Unreadable)}
             entries = [e for e in page.entries if e.key not in self.unreadable] if self.unreadable else page.entries
             self.items = {entry.key: Item(entry.key, entry.value, entry.mod_revision) for entry in entries}
+            self.initial += len(entries)
+            self.bytes = sum(len(entry.value) for entry in entries)
+            self.undecodable += len(self.unreadable)
+            self.stored_lists.add(len(page.entries), len(entries))
             self._keys = [entry.key for entry in entries]
             self._tell_difference(before, page.revision)
             self.ring.clear()
@@ -133,6 +149,12 @@ class WatchCache:
                 self.prefix, after=page.revision, on_events=self._on_events, on_lost=self._on_lost
             )
             self.running = True
+
+    async def fresh_for_list(self) -> None:
+        """The same as `fresh`, and counted. Raises StoreUnavailable."""
+        began = monotonic()
+        await self.fresh()
+        self.waits.observe(monotonic() - began)
 
     async def fresh(self) -> None:
         """Return once this holds all that any server of the cluster has acknowledged. Raises StoreUnavailable."""
@@ -210,6 +232,7 @@ class WatchCache:
             if event.deleted:
                 self._forget(item, previous)
             else:
+                self.bytes += len(item.value) - (len(previous.value) if previous is not None else 0)
                 hint = self.hints.get(id(entry.value))
                 if hint is not None:
                     self._extract(item, hint)
@@ -233,6 +256,7 @@ class WatchCache:
     def _forget(self, item: Item, previous: Item | None) -> None:
         if previous is None:
             return
+        self.bytes -= len(previous.value)
         del self.items[item.key]
         del self._keys[bisect_left(self._keys, item.key)]
         item.labels, item.fields = previous.labels, previous.fields
@@ -240,6 +264,7 @@ class WatchCache:
     def _hide(self, item: Item, previous: Item | None, problem: str) -> None:
         """A value came that can't be read: watches end, and who starts over is told so; for indexes it is gone."""
         self.unreadable[item.key] = problem
+        self.undecodable += 1
         self.ring.clear()
         self._ring_bytes = 0
         self.oldest = self.last = item.revision
@@ -291,11 +316,6 @@ class WatchCache:
     def get(self, namespace: str, name: str) -> Item | None:
         """The object's item, if it exists."""
         return self.items.get(self.resource.key(namespace, name))
-
-    def sample(self, number: int) -> list[Item]:
-        """A few items, from all over."""
-        keys = self._keys
-        return [self.items[key] for key in keys[:: max(1, len(keys) // number)][:number]]
 
     def select(self, namespace: str = "", start: str = "") -> list[Item]:
         """The items of a namespace ("" for all) in key order, from a key on (inclusive)."""

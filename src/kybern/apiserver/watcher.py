@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -33,6 +33,9 @@ either, so who owes more couldn't go on from there."""
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 _TYPE_HEADS = {type_: f'{{"type":"{type_}","object":'.encode() for type_ in (ADDED, MODIFIED, DELETED)}
+
+
+def _nothing() -> None: ...
 
 
 class View:
@@ -84,7 +87,7 @@ class Watcher(Stream):
 
     __slots__ = (
         "_bookmarks", "_cache", "_deadline", "_first", "_initial", "_initial_end", "_loop", "_owed", "_owed_bytes",
-        "_selection", "_since", "_sink", "_timers", "_view",
+        "_selection", "_since", "_sink", "_timers", "_view", "begun",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +117,8 @@ class Watcher(Stream):
         self._bookmarks = bookmarks
         self._deadline = timeout
         self._sink: Sink | None = None
+        self.begun: Callable[[], None] = _nothing
+        """Called once, when all is told that there was to tell at the start, or the watch ends before."""
         self._timers: list[asyncio.TimerHandle] = []
         self._first = view.shape.kind == TABLE
         self._loop = asyncio.get_running_loop()
@@ -147,8 +152,14 @@ class Watcher(Stream):
             self._tell(sink, self._owed.popleft())
         if not self._owed:
             self._owed_bytes = 0
+            self._settle()
+
+    def _settle(self) -> None:
+        begun, self.begun = self.begun, _nothing
+        begun()
 
     def closed(self) -> None:
+        self._settle()
         self._sink = None
         self._cache.listeners.discard(self)
         for timer in self._timers:

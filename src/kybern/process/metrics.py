@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
+from collections import Counter as counters
 from collections.abc import Iterator, Sequence
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, UnknownMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from kybern.process import features
 from kybern.process.feature_table import GATES
 from kybern.process.version import VERSION
 
 __all__ = [
-    "CONTENT_TYPE", "REGISTRY", "Counter", "Gauge", "Histogram", "Tallies", "Tally", "checked", "page", "slis",
+    "CONTENT_TYPE", "REGISTRY", "Counted", "Counter", "Counts", "Gauge", "Histogram", "Tallies", "Tally", "checked",
+    "page", "shown", "slis",
 ]  # fmt: skip
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # Go's library has none either
+_WHOLE = re.compile(rb'(?<=le=")(\d+)\.0(?=")')
 
 _BUILD = ("major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform")
 _SNAKE = {"gitVersion": "git_version", "gitCommit": "git_commit", "gitTreeState": "git_tree_state",
           "buildDate": "build_date", "goVersion": "go_version"}  # fmt: skip
 Gauge("kubernetes_build_info", "Which version this is.", [_SNAKE.get(name, name) for name in _BUILD]).labels(
     *(VERSION[name] for name in _BUILD)
+).set(1)
+Gauge("version_info", "Which version it behaves as.", ["binary", "component", "emulation", "min_compat"]).labels(
+    VERSION["gitVersion"].removeprefix("v").partition("+")[0],
+    "kube",
+    f"{VERSION['emulationMajor']}.{VERSION['emulationMinor']}",
+    f"{VERSION['minCompatibilityMajor']}.{VERSION['minCompatibilityMinor']}",
 ).set(1)
 
 
@@ -46,20 +67,55 @@ _check = Gauge("kubernetes_healthcheck", "Whether it was well when last asked.",
 _checks = Counter("kubernetes_healthchecks", "Answers of the check.", ["name", "type", "status"], registry=_SLIS)
 
 
+def shown(registry: CollectorRegistry) -> bytes:
+    """A registry's metrics as Go's library writes them: whole bounds without a point, and what is of no type, which
+    here are counters whose names upstream doesn't end in `_total`, as counters."""
+    return _WHOLE.sub(rb"\1", generate_latest(registry)).replace(b" untyped\n", b" counter\n")
+
+
 def page() -> bytes:
     """All metrics, as /metrics answers."""
-    return generate_latest(REGISTRY)
+    return shown(REGISTRY)
 
 
 def slis() -> bytes:
     """How the health checks went, as /metrics/slis answers (KEP-3466)."""
-    return generate_latest(_SLIS)
+    return shown(_SLIS)
 
 
 def checked(endpoint: str, name: str, *, well: bool) -> None:
     """Note a health check of healthz, livez or readyz."""
     _check.labels(name, endpoint).set(int(well))
     _checks.labels(name, endpoint, "success" if well else "error").inc()
+
+
+class Counts(counters[str | tuple[str, ...]]):
+    """A counter for hot paths, by one label, or by several in a tuple. `bare`: its name is as it is given, as upstream
+    has it, and not ended in `_total`, which the library's counters can't do."""
+
+    def __init__(self, name: str, text: str, *labels: str, bare: bool = False) -> None:
+        super().__init__()
+        self.name, self.text, self.names, self.bare = name, text, labels, bare
+
+    def family(self) -> Metric:
+        """For Prometheus."""
+        kind = UnknownMetricFamily if self.bare else CounterMetricFamily
+        made = kind(self.name, self.text, labels=self.names)
+        for key, number in list(self.items()):
+            made.add_metric(key if isinstance(key, tuple) else [key] if self.names else [], number)
+        return made
+
+
+class Counted(Collector):
+    """Shows counters; register it."""
+
+    def __init__(self, *counts: Counts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """For Prometheus' registry."""
+        for counts in self._counts:
+            yield counts.family()
 
 
 class Tally:
@@ -85,7 +141,7 @@ class Tally:
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative, as prometheus_client's families take them."""
         made, below = [], 0.0
-        for bound, number in zip([*map(str, self.bounds), "+Inf"], self.numbers, strict=True):
+        for bound, number in zip([*map(floatToGoString, self.bounds), "+Inf"], self.numbers, strict=True):
             below += number
             made.append((bound, below))
         return made

@@ -185,6 +185,10 @@ class Store(Protocol):
         that takes over from another. Nothing may be in the store yet."""
         ...
 
+    async def size(self) -> int:
+        """Bytes that the database takes where it is kept."""
+        ...
+
     def problem(self) -> str:
         """What keeps the store from answering at the moment, as far as is known without asking; "" if nothing."""
         ...

@@ -163,6 +163,9 @@ class EncryptedStore:
     async def advance(self, revision: int) -> None:
         await self.inner.advance(revision)
 
+    async def size(self) -> int:
+        return await self.inner.size()
+
     def problem(self) -> str:
         return self.inner.problem()
 

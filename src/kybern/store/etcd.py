@@ -27,7 +27,7 @@ from kybern.store.base import (
     Watch,
 )
 from kybern.store.etcd_changes import Changes, latest_revision
-from kybern.store.etcd_client import COMPACT, LEASE_GRANT, LEASE_LEFT, RANGE, TXN, EtcdClient, EtcdFailure
+from kybern.store.etcd_client import COMPACT, LEASE_GRANT, LEASE_LEFT, RANGE, STATUS, TXN, EtcdClient, EtcdFailure
 from kybern.store.etcd_compaction import Compactor
 from kybern.store.etcd_keys import ROOT, Keyspace
 
@@ -71,6 +71,10 @@ class EtcdStore:
         await self._compactor.stop()
         await self._changes.stop(StoreUnavailable("the store was closed"))
         await self.client.close()
+
+    async def size(self) -> int:
+        answer: etcd.StatusResponse = await self.client.call(STATUS, etcd.StatusRequest())
+        return answer.dbSize
 
     def problem(self) -> str:
         return self._changes.problem

@@ -103,6 +103,9 @@ class MemoryStore:
         assert not self.model.entries and not self.model.history, "only an empty store may be advanced"
         self.model.revision = self.model.compacted = max(revision, self.model.revision)
 
+    async def size(self) -> int:
+        return sum(len(entry.key) + len(entry.value) for entry in self.model.entries.values())
+
     def problem(self) -> str:
         return "the store is closed" if self._closed else ""
 

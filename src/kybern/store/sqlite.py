@@ -74,6 +74,9 @@ class SqliteStore(MemoryStore):
         await super().advance(revision)
         await self._in_thread(partial(self._file.discard, self.model.compacted, ()))
 
+    async def size(self) -> int:
+        return self._file.size()
+
     async def close(self) -> None:
         if self._closed:
             return

@@ -104,6 +104,11 @@ class SqliteFile:
             raise
         self._unfolded += size
 
+    def size(self) -> int:
+        """Bytes of the file and of its write-ahead log. May be asked from any thread."""
+        names = (self.path, f"{self.path}-wal")
+        return sum(os.stat(name).st_size for name in names if os.path.exists(name))
+
     def wants_checkpoint(self) -> bool:
         """Whether the write-ahead log has grown enough."""
         return self._unfolded >= CHECKPOINT_BYTES

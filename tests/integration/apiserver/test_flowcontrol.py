@@ -12,7 +12,8 @@ from kybern.api.flowcontrol import bootstrap
 from kybern.apiserver import bootstrap_flowcontrol, httplog
 from kybern.apiserver.flowcontrol.control import FlowControl
 from kybern.apiserver.flowcontrol.inflight import Inflight
-from tests.integration.apiserver.inprocess import MERGE, TABLE, Api, serving
+from kybern.apiserver.request import Stream
+from tests.integration.apiserver.inprocess import MERGE, TABLE, Api, Watched, serving
 
 BASE = "/apis/flowcontrol.apiserver.k8s.io/v1"
 SCHEMAS, LEVELS = f"{BASE}/flowschemas", f"{BASE}/prioritylevelconfigurations"
@@ -213,3 +214,28 @@ async def test_without_it_the_two_limits_hold_but_for_masters(own: Api) -> None:
     assert response.status == 429 and ("retry-after", "1") in response.headers
     assert (await own.respond("GET", "/api/v1/nodes")).status == 200
     assert (await own.respond("DELETE", "/api/v1/nodes/none")).status == 404
+
+
+async def test_a_watch_keeps_its_seat_until_it_has_told_what_there_was(own: Api) -> None:
+    path = await own.maps("a b")
+    exempt = flows(own).levels["exempt"]
+
+    async def watch() -> Stream:
+        response = await own.respond("GET", f"{path}?watch=1")
+        assert isinstance(response, Stream)
+        return response
+
+    slow = await watch()
+    told = Watched(slow)
+    told.congested = True
+    slow.start(told)
+    assert (exempt.executing, own.app.running[False], told.events) == (1, 1, [])
+    told.congested = False
+    slow.resumed()
+    assert (exempt.executing, own.app.running[False]) == (0, 0)
+    assert [name for _, name in told.brief()] == ["a", "b"]
+    slow.closed()
+    gone = await watch()
+    assert exempt.executing == 1
+    gone.closed()
+    assert (exempt.executing, own.app.running[False]) == (0, 0)

@@ -15,7 +15,7 @@ import yaml
 from aiohttp import web
 
 from kybern.api.errors import InternalError
-from kybern.apiserver import audit_log, audit_webhook, flags_audit
+from kybern.apiserver import audit_log, audit_metrics, audit_webhook, flags_audit
 from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
 from kybern.apiserver.audit_outputs import Batches, Buffer, Event, LogOutput, batched_log
@@ -253,7 +253,7 @@ def test_what_is_audited_is_counted(tmp_path: Path) -> None:
         request.user = UserInfo(name)
         if (trail := audit.begin(request)) is not None:
             trail.answered(Response(200, b"{}"))
-    samples = [sample for family in audit.collect() for sample in family.samples]
+    samples = [sample for family in audit_metrics.families(audit) for sample in family.samples]
     found = {(sample.name, *sample.labels.values()): sample.value for sample in samples}
     assert found["apiserver_audit_event_total",] == 2
     assert found["apiserver_audit_level_total", "None"] == found["apiserver_audit_level_total", "Metadata"] == 1

@@ -1,7 +1,7 @@
 """How long admission takes, by plugin and step, and what webhooks did, under upstream's metric names.
 
 Plugins are timed on every write's way, so their times are counted in lists; webhooks, which are slow, in Prometheus'
-types. A Counter's name always ends in _total; where upstream's doesn't, it is a Gauge that only grows.
+types.
 Source: Kubernetes documentation, "Kubernetes Metrics Reference".
 """
 
@@ -10,9 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+from kybern.process.metrics import Counted, Counts
 
 BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5)
 """Upper bounds in seconds, upstream's."""
@@ -72,14 +74,14 @@ class WebhookMetrics:
             f"{base}_request", "Calls of admission webhooks.", ("name", "type", "operation", "code", "rejected"),
             registry=registry,
         )  # fmt: skip
-        self._rejections = Gauge(
+        self._rejections = Counts(
             f"{base}_rejection_count", "Requests that admission webhooks refused.",
-            ("name", "type", "operation", "error_type", "rejection_code"), registry=registry,
+            "name", "type", "operation", "error_type", "rejection_code", bare=True,
         )  # fmt: skip
-        self._opened = Gauge(
-            f"{base}_fail_open_count", "Requests let through though a webhook failed.", ("name", "type"),
-            registry=registry,
-        )  # fmt: skip
+        self._opened = Counts(
+            f"{base}_fail_open_count", "Requests let through though a webhook failed.", "name", "type", bare=True
+        )
+        registry.register(Counted(self._rejections, self._opened))
         self._unevaluated = Counter(
             "apiserver_admission_match_condition_evaluation_errors", "Match conditions that could not be evaluated.",
             ("name", "kind", "type", "operation"), registry=registry,
@@ -96,11 +98,11 @@ class WebhookMetrics:
 
     def refused(self, name: str, step: str, operation: str, why: str, code: int) -> None:
         """A request failed by a webhook. `why` is "no_error", "calling_webhook_error" or "apiserver_internal_error"."""
-        self._rejections.labels(name, step, operation, why, str(min(code, MAX_CODE))).inc()
+        self._rejections[name, step, operation, why, str(min(code, MAX_CODE))] += 1
 
     def failed_open(self, name: str, step: str) -> None:
         """A webhook failed, and its failure policy let the request through."""
-        self._opened.labels(name, step).inc()
+        self._opened[name, step] += 1
 
     def unevaluated(self, name: str, step: str, operation: str) -> None:
         """A webhook's match conditions could not be evaluated."""

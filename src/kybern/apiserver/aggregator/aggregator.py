@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
-from prometheus_client import Gauge
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from kybern.api.errors import APIError, NotFound
 from kybern.api.types import Object
@@ -27,6 +29,7 @@ from kybern.apiserver.app import App
 from kybern.apiserver.discovery import Other
 from kybern.apiserver.webhooks.calling import resolver_of
 from kybern.apiserver.webhooks.services import SLICE_OF
+from kybern.process.metrics import Counts
 from kybern.store.base import StoreError
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ class Looked:
     v2_etag: str = ""
 
 
-class Aggregator:
+class Aggregator(Collector):
     """See the module. `identity` are the files of --proxy-client-cert-file and --proxy-client-key-file."""
 
     def __init__(self, app: App, identity: tuple[Path, Path] | None = None, *, redirects: bool = False) -> None:
@@ -72,15 +75,11 @@ class Aggregator:
         self._follows = False
         self.version = 0
         """Changes with what the servers behind say."""
-        registry = app.telemetry.registry
-        self._unavailable = Gauge(
-            "aggregator_unavailable_apiservice", "Whether an API service can't be asked.", ("name",), registry=registry
-        )
-        # A Counter would take the name of the other for its own.
-        self._lost = Gauge(
+        self._lost = Counts(
             "aggregator_unavailable_apiservice_total", "How often an API service came to be out of reach, and why.",
-            ("name", "reason"), registry=registry,
+            "name", "reason", bare=True,
         )  # fmt: skip
+        app.telemetry.registry.register(self)
 
     async def start(self) -> None:
         """Begin to pass on what is for others, and to write down what is served here."""
@@ -103,6 +102,15 @@ class Aggregator:
         task.add_done_callback(self._tasks.discard)
 
     # What others ask.
+
+    def collect(self) -> Iterator[Metric]:
+        """For Prometheus' registry: who is out of reach."""
+        unavailable = GaugeMetricFamily(
+            "aggregator_unavailable_apiservice", "Whether an API service can't be asked.", labels=("name",)
+        )
+        for service in self._lister.list():
+            unavailable.add_metric([service["metadata"]["name"]], not availability.is_available(service))
+        yield from (unavailable, self._lost.family())
 
     def others(self) -> Sequence[Other]:
         """The versions that servers behind this one serve, for discovery."""
@@ -205,9 +213,8 @@ class Aggregator:
 
     async def _note(self, looked: Looked, found: Condition) -> None:
         backend = looked.backend
-        self._unavailable.labels(backend.name).set(0 if found.available else 1)
         if backend.available and not found.available:
-            self._lost.labels(backend.name, found.reason).inc()
+            self._lost[backend.name, found.reason] += 1
         if found.available:
             await self._read(looked)
         await self._write(backend.name, found)

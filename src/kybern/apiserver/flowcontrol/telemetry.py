@@ -24,7 +24,6 @@ _GAUGES: tuple[tuple[str, str, Callable[[Level], float]], ...] = (
     ("upper_limit_seats", "Seats at most.", lambda level: level.upper),
     ("current_limit_seats", "Seats now.", lambda level: level.limit),
     ("target_seats", "Seats it would have.", lambda level: level.target),
-    ("seat_fair_frac", "The part of their targets that levels at neither bound get.", lambda level: level.fraction),
     ("demand_seats_high_watermark", "Most seats wanted in the last period.", lambda level: level.demand.high),
     ("demand_seats_average", "Seats wanted in the last period.", lambda level: level.demand.average),
     ("demand_seats_stdev", "How much that varied.", lambda level: level.demand.deviation),
@@ -60,6 +59,10 @@ def families(levels: Collection[Level]) -> Iterator[Any]:
         for level in levels:
             gauge.add_metric([level.name], read(level))
         yield gauge
+    shared = next((level.fraction for level in levels if not level.exempt), 0.0)
+    yield GaugeMetricFamily(
+        f"{_PREFIX}seat_fair_frac", "The part of their targets that levels at neither bound get.", value=shared
+    )
     flows = [(level.name, name, counts) for level in levels for name, counts in level.counts.items()]
     for name, text, count in _FLOW_GAUGES:
         gauge = GaugeMetricFamily(_PREFIX + name, text, labels=_FLOW)

@@ -13,7 +13,6 @@ from kybern.apiserver.request import Request
 
 if TYPE_CHECKING:
     from kybern.apiserver.registry import Registry
-    from kybern.apiserver.watch_cache import WatchCache
 
 SERVICE_SECONDS = 0.003
 """What a request is guessed to take before it is known."""
@@ -23,7 +22,6 @@ STREAMED_BYTES = 1_000_000
 MAX_LIST_SEATS, MAX_WRITE_SEATS = 100, 10
 WATCHES_PER_SEAT = 10
 EVENT_SECONDS = 0.005
-_SAMPLES = 3
 
 
 class Work:
@@ -64,11 +62,6 @@ def _list(request: Request, registry: Registry, most: int) -> Work:
     limit = request.arg("limit")
     if limit.isdecimal() and 0 < int(limit) < number:
         number = int(limit)
-    seats = math.ceil(min(number * _size(cache), STREAMED_BYTES) / BYTES_PER_SEAT)
+    size = cache.bytes / len(cache.items) if cache.items else 0
+    seats = math.ceil(min(number * size, STREAMED_BYTES) / BYTES_PER_SEAT)
     return ONE if seats <= 1 else Work(min(seats, most))
-
-
-def _size(cache: WatchCache) -> int:
-    """Bytes of an object, by a few of them."""
-    sizes = [len(item.value) for item in cache.sample(_SAMPLES)]
-    return sum(sizes) // len(sizes) if sizes else 0

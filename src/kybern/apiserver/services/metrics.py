@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from kybern.apiserver.services.addresses import Addresses, size_of
 from kybern.apiserver.services.nodeports import NodePorts
 
-_IPS, _PORTS = "kube_apiserver_clusterip", "kube_apiserver_nodeport"
+_IPS, _PORTS, _REPAIRED = "kube_apiserver_clusterip", "kube_apiserver_nodeport", "apiserver"
 
 
 class ServiceMetrics(Collector):
@@ -38,12 +38,12 @@ class ServiceMetrics(Collector):
             registry=registry,
         )  # fmt: skip
         self.wrong_addresses = Counter(
-            f"{_IPS}_repair_ip_errors_total", "Number of errors the repair of clusterips found, by type", ("type",),
-            registry=registry,
+            f"{_REPAIRED}_clusterip_repair_ip_errors_total", "Number of errors the repair of clusterips found, by type",
+            ("type",), registry=registry,
         )  # fmt: skip
         self.wrong_ports = Counter(
-            f"{_PORTS}_repair_port_errors_total", "Number of errors the repair of ports found, by type", ("type",),
-            registry=registry,
+            f"{_REPAIRED}_nodeport_repair_port_errors_total", "Number of errors the repair of ports found, by type",
+            ("type",), registry=registry,
         )  # fmt: skip
         registry.register(self)
 

@@ -29,7 +29,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     namespace = request.info.namespace if resource.namespaced else ""
     asked = paging.options(request)
     if request.arg("resourceVersion") != "0":
-        await cache.fresh()
+        await cache.fresh_for_list()
     chosen = selection(request, resource, cache)
     found = await paging.page(app.registry.store_of(resource), cache, chosen, namespace, asked)
     return answer(request, resource, found, shape)
