@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kybern.api.admissionregistration.mutations import mutation
 from kybern.api.cel.functions.authorization import AUTHORIZER, Answer, Asked, Check
 from kybern.api.cel.instants import shown
 from kybern.api.cel.messages import Messages
@@ -70,11 +71,17 @@ def value(text: str, **more: Any) -> Any:
         "semver('v01.2', true) == semver('1.2.0') && !isSemver('v1.2') && semver('1.2.3+x') == semver('1.2.3')",
         "format.dns1123Label().validate('A_').hasValue() && !format.dns1123Label().validate('a').hasValue()",
         "format.named('uuid').hasValue() && !format.named('nope').hasValue()",
-        "jsonpatch.escapeKey('a/b~c') == 'a~1b~0c'",
         "'x'.matches('^x$')",
         "type(self.a) == int",
         "self.a in [1, 3] ? true : false",
-        "sets.contains([1, 2], [1])",
+        "sets.contains([1, 2], [1]) && sets.equivalent([1, 2], [2, 1]) && sets.intersects([1], [1, 2])",
+        "lists.range(3) == [0, 1, 2] && [1, 2, 3, 4].slice(1, 3) == [2, 3]",
+        "[[1, 2], [3]].flatten() == [1, 2, 3] && [dyn([1]), dyn([[2]])].flatten(2) == [1, 2]",
+        "['b', 'a'].sort() == ['a', 'b'] && [{'n': 2}, {'n': 1}].sortBy(x, x.n)[0].n == 1",
+        "[1, 2, 1].distinct() == [1, 2] && self.l.reverse() == [2, 1]",
+        "[1, 2].first().value() == 1 && [].last().orValue(3) == 3",
+        "[optional.of(1), optional.none()].unwrapOpt() == [1] && optional.unwrap([self.?zz, self.?a]) == [1]",
+        "{'a': 1, ?'b': self.?zz, ?'c': self.?a} == {'a': 1, 'c': 1}",
         "self.?zz.orValue(5) == 5 && self.?m.?x.value() == 1",
         "self.?a.optMap(x, x + 1).orValue(0) == 2",
         "[?self.?zz, 2] == [2]",
@@ -115,7 +122,13 @@ def test_the_language(text: str) -> None:
         ("'a'.matches('[')", "ERROR: <input>:1:13: invalid matches argument"),
         ("duration('x') > duration('1h')", "ERROR: <input>:1:10: invalid duration argument"),
         ("timestamp('x') > timestamp('2020-01-01T00:00:00Z')", "ERROR: <input>:1:11: invalid timestamp argument"),
-        ("'a'.reverse()", "undeclared reference to 'reverse'"),
+        ("'a'.reverse()", "found no matching overload for 'reverse' applied to '(string)'"),
+        ("math.abs(1) == 1", "undeclared reference to 'math'"),
+        ("base64.encode(b'a') == ''", "undeclared reference to 'base64'"),
+        ("jsonpatch.escapeKey('a') == 'a'", "undeclared reference to 'jsonpatch'"),
+        ("regex.replace('a', 'a', 'b') == 'b'", "undeclared reference to 'regex'"),
+        ("image('a').registry() == ''", "undeclared reference to 'image'"),
+        ("cel.bind(x, 1, x) == 1", "undeclared reference to 'cel'"),
     ],
 )
 def test_what_is_no_expression(text: str, said: str) -> None:
@@ -138,6 +151,11 @@ def test_what_is_no_expression(text: str, said: str) -> None:
         ("self.?a", "the value has no form in JSON"),
         ("authorizer.path(' ')", "path must not be empty"),
         ("'a'.charAt(5)", "index out of range: 5"),
+        ("[9223372036854775807, 1].sum()", "integer overflow"),
+        ("lists.range(-1)", "lists.range: size must be non-negative, got -1"),
+        ("lists.range(1000000000000)", "operation cancelled: actual cost limit exceeded"),
+        ("self.l.slice(0, 3)", "cannot slice(0, 3), list is length 2"),
+        ("[dyn(1), dyn('a')].sort()", "list elements must have the same type"),
     ],
 )
 def test_what_fails(text: str, said: str) -> None:
@@ -151,6 +169,12 @@ def test_a_value_must_be_of_the_type_that_is_expected() -> None:
         compiled("1 + 1", VARIABLES, expects=("bool",))
     with pytest.raises(ExpressionError, match=r"^must evaluate to one of \[string null_type\]$"):
         compiled("self.a", VARIABLES, expects=("string", "null_type"))
+
+
+def test_only_mutations_know_json_patches() -> None:
+    text = "[JSONPatch{op: 'add', path: '/' + jsonpatch.escapeKey('a/b~c'), value: 1}]"
+    made = mutation(text, {"object": "dyn"}).evaluate({"object": {}})
+    assert made == [{"op": "add", "path": "/a~1b~0c", "value": 1}]
 
 
 def test_what_a_program_names() -> None:

@@ -18,6 +18,7 @@ from kybern.api.cel.tree import LIST, MAP, Node
 
 RESULTS = {"ApplyConfiguration": ("Object", "Object"), "JSONPatch": ("list<JSONPatch>", "list(JSONPatch)")}
 """patchType -> the type that an expression must have, and how errors name it."""
+_EXTENSIONS = ("jsonpatch",)
 _JSON_PATCH = {"op": "string", "path": "string", "from": "string", "value": "dyn"}
 # A dot is not to be had in the name of a message among others of its kind, and an underscore is as long.
 _NAME = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|\bObject((?:\s*\.\s*\w+)+)(?=\s*\{)""")
@@ -49,7 +50,7 @@ def _key(known: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 @lru_cache(maxsize=512)
 def _mutation(text: str, known: tuple[tuple[str, str], ...]) -> Program:
     try:
-        parsed = environment.checking(known).compile(text, disable_check=True)
+        parsed = environment.checking(known, None, _EXTENSIONS).compile(text, disable_check=True)
     except (RuntimeError, ValueError) as error:
         raise ExpressionError(f"compilation failed: {words.compilation(str(error))}") from None
     made: dict[str, dict[str, str]] = {"JSONPatch": _JSON_PATCH}
@@ -57,7 +58,7 @@ def _mutation(text: str, known: tuple[tuple[str, str], ...]) -> Program:
         if node.kind == MAP and node.name.startswith("Object"):
             made.setdefault(node.name, {}).update(dict.fromkeys(node.value, "dyn"))
     messages = Messages(variables.SCHEMA, whole=False, verbatim=True, more=made)
-    program = compiled(text, dict(known), messages)
+    program = compiled(text, dict(known), messages, extensions=_EXTENSIONS)
     for node in program.tree.root.walk():
         _check_places(node)
     return program
@@ -67,7 +68,7 @@ def _check_places(node: Node) -> None:
     """Raise ExpressionError if a message is not named as the field it is in."""
     if node.kind != MAP or not node.name.startswith("Object"):
         return
-    for field, part in zip(node.value, node.parts, strict=False):
+    for field, part in zip(node.value, node.parts[1::2], strict=True):
         for inner in part.parts if part.kind == LIST else (part,):
             place = f"{node.name}_{field}"
             if inner.kind == MAP and inner.name and inner.name != place:

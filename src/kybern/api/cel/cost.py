@@ -128,11 +128,17 @@ def estimate_with(tree: Tree, schemas: Mapping[str, Object]) -> int:
     return _Coster(tree, schemas).cost(tree.root)
 
 
-class _Coster:
-    """Walks an expression. `paths` say where in a variable a node's value is, `sizes` how large it is."""
+def estimate_within(tree: Tree, size: int) -> int:
+    """The most that an expression costs, whose variables are values of so many bytes of JSON together."""
+    return _Coster(tree, {}, Size(0, size)).cost(tree.root)
 
-    def __init__(self, tree: Tree, schemas: Mapping[str, Object]) -> None:
-        self._types, self._schemas = tree.types, schemas
+
+class _Coster:
+    """Walks an expression. `paths` say where in a variable a node's value is, `sizes` how large it is; `within` is the
+    size of what has no schema."""
+
+    def __init__(self, tree: Tree, schemas: Mapping[str, Object], within: Size | None = None) -> None:
+        self._types, self._schemas, self._within = tree.types, schemas, within
         self._locals: dict[str, list[tuple[tuple[str, ...], Size | None]]] = {}
         self._paths: dict[int, tuple[str, ...]] = {}
         self._sizes: dict[int, Size] = {}
@@ -161,7 +167,7 @@ class _Coster:
         if node.kind == CONST:
             return Size(len(node.value), len(node.value)) if isinstance(node.value, (str, bytes)) else _ONE
         if node.kind in (LIST, MAP):
-            count = len(node.parts) // (2 if node.kind == MAP and not node.name else 1)
+            count = len(node.parts) // (2 if node.kind == MAP else 1)
             return Size(count, count)
         found = self._sized(self._path(node))
         if found is not None:
@@ -172,6 +178,8 @@ class _Coster:
         return scopes[-1][1] or _UNKNOWN if scopes else _UNKNOWN
 
     def _sized(self, path: tuple[str, ...]) -> Size | None:
+        if path and self._within is not None:
+            return self._within
         if not path or path[0] not in self._schemas:
             return None
         schema: Object | None = self._schemas[path[0]]
@@ -196,7 +204,7 @@ class _Coster:
             return cost
         path = self._path(operand)
         self._paths[node.id] = (*path, node.name) if path else ()
-        return cost + (self._kind(operand) in (7, 9, 10))
+        return cost + (self._within is not None or self._kind(operand) in (7, 9, 10))
 
     def _list(self, node: Node) -> int:
         return _LIST_BASE + sum(self.cost(part) for part in node.parts)
@@ -257,7 +265,7 @@ class _Coster:
         if name in _SCANNING:
             return self._scan(parts[0], sizes[0])
         if name in _TRAVERSING:
-            place = 1 if name in ("startsWith", "endsWith") else 0
+            place = 1 if name in ("startsWith", "endsWith") and self._within is None else 0
             if name in ("lowerAscii", "upperAscii", "substring", "trim"):
                 self._sizes[node.id] = sizes[0]
             return _times(sizes[place].most, _CHARACTER)
@@ -283,6 +291,8 @@ class _Coster:
         return 1 if self._kind(node) == 6 else _times(total.most, _CHARACTER)
 
     def _scan(self, part: Node, size: Size) -> int:
+        if self._within is not None:
+            return size.most
         if self._kind(part) != 6:
             return _times(size.most, _CHARACTER)
         path = self._path(part)
@@ -320,6 +330,10 @@ def _search(sizes: list[Size]) -> tuple[int, Size | None]:
     return cost, Size(0, sizes[0].most)
 
 
+def _listed(size: Size, cost: int) -> tuple[int, Size]:
+    return _capped(cost + 1 + _LIST_BASE), size
+
+
 _BY_NAME: dict[str, Callable[[list[Size]], tuple[int, Size | None]]] = {
     "replace": _replace,
     "split": lambda sizes: (_times(sizes[0].most, 2 * _CHARACTER), Size(0, sizes[0].most)),
@@ -330,6 +344,16 @@ _BY_NAME: dict[str, Callable[[list[Size]], tuple[int, Size | None]]] = {
     "contains": lambda sizes: (
         _capped(_times(sizes[0].most, _CHARACTER) * _times(sizes[1].most, _CHARACTER)), None
     ),
+    "sets.contains": lambda sizes: (_capped(sizes[0].most * sizes[1].most + 1), None),
+    "sets.intersects": lambda sizes: (_capped(sizes[0].most * sizes[1].most + 1), None),
+    "sets.equivalent": lambda sizes: (_capped(2 * sizes[0].most * sizes[1].most + 1), None),
+    "slice": lambda sizes: _listed(sizes[0], sizes[0].most),
+    "reverse": lambda sizes: _listed(sizes[0], sizes[0].most),
+    "flatten": lambda sizes: _listed(_UNKNOWN, sizes[0].most),
+    "distinct": lambda sizes: _listed(sizes[0], 2 * sizes[0].most ** 2),
+    "sort": lambda sizes: _listed(sizes[0], ceil(2.1 * sizes[0].most ** 2)),
+    "@sortByAssociatedKeys": lambda sizes: _listed(sizes[0], ceil(2.1 * sizes[1].most ** 2)),
+    "lists.range": lambda sizes: _listed(_UNKNOWN, UNBOUNDED),
     "format": lambda sizes: (_times(sizes[0].most, _CHARACTER), None),
     "strings.quote": lambda sizes: (_times(sizes[0].most, _CHARACTER), Size(0, _capped(sizes[0].most * 2 + 2))),
     "bytes": lambda sizes: (_times(sizes[0].most, _CHARACTER), Size(0, _capped(sizes[0].most * 4))),

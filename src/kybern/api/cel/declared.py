@@ -35,11 +35,15 @@ class Function:
     result: str
     compute: Callable[..., Any]
     member: bool = False
+    extension: str = ""
+    """What an expression must be compiled with to have it."""
 
 
-def function(name: str, parameters: Sequence[str], result: str, compute: Callable[..., Any]) -> Function:
+def function(
+    name: str, parameters: Sequence[str], result: str, compute: Callable[..., Any], extension: str = ""
+) -> Function:
     """`name(parameters)`; the name may have dots."""
-    return Function(name, tuple(parameters), result, compute)
+    return Function(name, tuple(parameters), result, compute, extension=extension)
 
 
 def method(receiver: str, name: str, parameters: Sequence[str], result: str, compute: Callable[..., Any]) -> Function:

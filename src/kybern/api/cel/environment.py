@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from kybern.api.cel import functions
+from kybern.api.cel import functions, meter
 from kybern.api.cel.declared import OPAQUE, Function, kind_of
 
 if TYPE_CHECKING:
@@ -26,8 +26,13 @@ _ORDERED = ("bool", "int", "uint", "double", "string", "bytes", "timestamp", "du
 _NUMBERS = ("int", "uint", "double")
 _TO_STRING = ("int", "uint", "double", "bool", "bytes", "string", "timestamp", "duration")
 _NAMES = {"timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration", "null": "null_type"}
-_EXTENSIONS = ("sets", "optional", "two-var-comprehensions")
-_MAP_INSERT = "cel.@mapInsert"
+_EXTENSIONS: tuple[dict[str, Any], ...] = ({"name": "sets"}, {"name": "optional"}, {"name": "lists", "version": 2})
+"""Of the library's. Version 2 of lists is what cel-go has in its version 3, which only adds what they cost."""
+_TWO_VARIABLES, _MAP_INSERT = "two-var-comprehensions", "cel.@mapInsert"
+
+
+LOCAL = frozenset(("jsonpatch",))
+"""Extensions of Kubernetes' own, which not all expressions have."""
 
 
 @lru_cache(maxsize=1)
@@ -75,13 +80,16 @@ def _id(made: Function) -> str:
 
 
 def _language() -> Iterable[Function]:
-    """What the language has and the library's environment must be told anew: order among all numbers, string(x)."""
+    """What the language has and the library's environment must be told anew: order among all numbers, string(x), and
+    what the library lacks and rewriting.py makes of other things."""
     for name in _ORDER:
         for kind in _ORDERED:
             yield Function(name, (kind, kind), "bool", bool)
         for left in _NUMBERS:
             yield from (Function(name, (left, right), "bool", bool) for right in _NUMBERS if left != right)
     yield from (Function("string", (kind,), "string", str) for kind in _TO_STRING)
+    yield Function("optional.unwrap", ("list<optional_type<T>>",), "list<T>", list)
+    yield Function("unwrapOpt", ("list<optional_type<T>>",), "list<T>", list, member=True)
 
 
 @lru_cache(maxsize=2)
@@ -91,11 +99,12 @@ def _checking_config(extensions: tuple[str, ...], optionals: tuple[tuple[str, st
 
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for made in (*_language(), *library()):
-        by_name[made.name].append(_overload(made))
+        if not made.extension or made.extension in extensions:
+            by_name[made.name].append(_overload(made))
     config = {
         "name": "kubernetes",
         "stdlib": {"exclude_functions": [{"name": name} for name in (*_ORDER, "string")]},
-        "extensions": [{"name": name} for name in (*_EXTENSIONS, *extensions)],
+        "extensions": [*_EXTENSIONS, *({"name": name} for name in (_TWO_VARIABLES, *extensions) if name not in LOCAL)],
         "functions": [{"name": name, "overloads": overloads} for name, overloads in by_name.items()],
         "variables": [{"name": name, **described(kind)} for name, kind in optionals],
     }
@@ -131,28 +140,29 @@ def _type(said: dict[str, Any]) -> cel.Type:
 # Evaluating.
 
 
-@lru_cache(maxsize=1)
-def evaluating() -> cel.Env:
-    """The environment that evaluates what the other has checked."""
+@lru_cache(maxsize=2)
+def evaluating(*, counting: bool = False) -> cel.Env:
+    """The environment that evaluates what the other has checked; `counting`: what metering.py has made of it."""
     from cel_expr_python import cel
 
+    functions = (*library(), *_map_insert(), *(_spending() if counting else ()))
     said: dict[str, list[cel.Overload]] = defaultdict(list)
-    for (name, member, kinds), computes in _by_kinds().items():
+    for (name, member, kinds), computes in _by_kinds(functions).items():
         result = _result({made.result for made in computes})
-        parameters = [getattr(cel.Type, kind) for kind in kinds]
+        compute = _dispatch(computes)
         said[name].append(
             cel.Overload(
                 f"{name}/{'.' if member else ''}{','.join(kinds)}",
                 return_type=getattr(cel.Type, result),
-                parameters=parameters,
+                parameters=[getattr(cel.Type, kind) for kind in kinds],
                 is_member=member,
-                impl=_dispatch(computes),
+                impl=meter.metered(name, compute) if counting and not name.startswith("@spend") else compute,
             )
         )
     config = {
         "name": "kubernetes",
         "stdlib": {"exclude_functions": [{"name": "string"}]},
-        "extensions": [{"name": "sets"}, {"name": "optional"}, {"name": "bindings"}],
+        "extensions": [*_EXTENSIONS, {"name": "bindings"}],
     }
     return cel.NewEnv(
         config=cel.NewEnvConfigFromYaml(orjson.dumps(config).decode()),
@@ -160,15 +170,28 @@ def evaluating() -> cel.Env:
     )
 
 
+@lru_cache(maxsize=1)
+def own_functions() -> frozenset[str]:
+    """The names of those that spend what they cost by themselves."""
+    return frozenset(made.name for made in (*library(), *_map_insert())) - {"string"}
+
+
+def _spending() -> Iterable[Function]:
+    yield Function("@spend", ("int",), "bool", meter.spend)
+    yield Function("@spend_not", ("int",), "bool", meter.spend_not)
+    yield Function("@spend_unary", ("string", "dyn"), "bool", meter.spend_unary)
+    yield Function("@spend_binary", ("string", "dyn", "dyn"), "bool", meter.spend_binary)
+
+
 _KINDS = ("BOOL", "INT", "UINT", "DOUBLE", "STRING", "BYTES", "MAP", "LIST", "NULL", "TIMESTAMP", "DURATION")
 _KIND_OF = {"null_type": "NULL"} | {kind.lower(): kind for kind in _KINDS}
 _Key = tuple[str, bool, tuple[str, ...]]
 
 
-def _by_kinds() -> dict[_Key, list[Function]]:
+def _by_kinds(functions: Iterable[Function]) -> dict[_Key, list[Function]]:
     """(name, is a member, kinds of the arguments) -> the functions that fit."""
     found: dict[_Key, list[Function]] = defaultdict(list)
-    for made in (*library(), *_map_insert()):
+    for made in functions:
         for kinds in _combinations([_kinds(text) for text in made.parameters]):
             found[made.name, made.member, kinds].append(made)
     return found

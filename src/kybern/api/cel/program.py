@@ -16,30 +16,38 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from kybern.api.cel import environment, literals, tree, words
+import orjson
+
+from kybern.api.cel import cost, environment, literals, tree, words
+from kybern.api.cel.budget import WITHOUT, Budget
+from kybern.api.cel.errors import ExpressionError, OutOfBudget
 from kybern.api.cel.functions import authorization
 from kybern.api.cel.functions.authorization import Answer, Asked, Check
-from kybern.api.cel.tree import IDENT, SELECT
+from kybern.api.cel.meter import Meter, metering, spend
+from kybern.api.cel.metering import metered
+from kybern.api.cel.pieces import Pieces, TooManyRounds, makes_lists
+from kybern.api.cel.rewriting import evaluable
+from kybern.api.cel.tree import IDENT, SELECT, Node
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
 
     from kybern.api.cel.messages import Messages
 
-_OPTIONALS = {"validate": "optional.ofNonZeroValue", "format.named": "optional.ofNonZeroValue"}
-"""Functions that have an optional for a result; those of the library's in Python cannot."""
+__all__ = ("Bound", "ExpressionError", "OutOfBudget", "Program", "compiled", "shown")
+_LITTLE, _LARGE = 2000, 4096
+"""What costs no more whatever the values is not looked at closer; bytes in which no long list fits."""
 _SHOWN = {"BOOL": "bool", "INT": "int", "UINT": "uint", "DOUBLE": "double", "STRING": "string", "BYTES": "bytes",
           "NULL": "null_type", "DYN": "dyn", "TIMESTAMP": "timestamp", "DURATION": "duration"}  # fmt: skip
-
-
-class ExpressionError(Exception):
-    """An expression that can't be compiled or whose evaluation failed; the message says why."""
 
 
 class Program:
     """A compiled expression. `compiled` makes them."""
 
-    __slots__ = ("_run", "functions", "members", "messages", "result", "roots", "text", "tree", "variables")
+    __slots__ = (
+        "_makes_lists", "_metered", "_mosts", "_root", "_run", "asks", "functions", "members", "messages", "result",
+        "roots", "text", "tree", "variables",
+    )  # fmt: skip
 
     def __init__(self, text: str, checked: cel.Expression, optionals: frozenset[str]) -> None:
         self.text = text
@@ -61,38 +69,71 @@ class Program:
         """The names of the messages it makes."""
         self.functions = frozenset(node.name for node in self.tree.root.walk() if node.kind == tree.CALL)
         """The functions it calls, operators among them: `_[_]`, `_==_`, `startsWith`."""
-        expression = self.tree.expression
-        if self.functions & _OPTIONALS.keys() or self.variables & optionals or self.messages:
-            expression = tree.rewritten(expression, _OPTIONALS, optionals)
-        self._run = environment.evaluating().deserialize(tree.parsed(expression))
+        self.asks = "check" in self.functions
+        """Whether it may ask an authorizer."""
+        self._root = evaluable(self.tree.root, optionals)
+        self._run = _runnable(self._root)
+        self._makes_lists = makes_lists(self._root)
+        self._mosts: dict[int, int] = {}
+        self._metered: tuple[tree.Node, int] | None = None
 
-    def evaluate(self, values: Mapping[str, Any] | Bound) -> Any:
-        """Its value: JSON, or a datetime, timedelta or bytes. Raises ExpressionError."""
+    def evaluate(self, values: Mapping[str, Any] | Bound, budget: Budget | None = None) -> Any:
+        """Its value: JSON, or a datetime, timedelta or bytes. `budget` is what it may use, besides the limit that each
+        expression has. Raises ExpressionError; OutOfBudget."""
         bound = values if isinstance(values, Bound) else Bound(values)
-        try:
-            found = self._run.eval(bound.activation)
-        except (RuntimeError, ValueError, TypeError, OverflowError) as error:
-            raise ExpressionError(words.failure(str(error))) from None
-        try:
-            value = found.plain_value()
-            failed = found.type().name() == "ERROR"
-        except (RuntimeError, TypeError, ValueError, SystemError):
-            # Optionals have none in Python, wherever in a value they are.
-            raise ExpressionError("the value has no form in JSON") from None
-        if failed:
-            raise ExpressionError(words.failure(str(value)))
-        return value
+        return (budget or Budget(WITHOUT)).evaluate(self, bound)
+
+    def most(self, values: Bound) -> int:
+        """The most that evaluating can cost."""
+        found = self._most(cost.MAX_REQUEST)
+        return found if found <= _LITTLE else self._most(values.size)
+
+    def _most(self, size: int) -> int:
+        bits = size.bit_length()
+        if bits not in self._mosts:
+            self._mosts[bits] = cost.estimate_within(self.tree, 1 << bits)
+        return self._mosts[bits]
+
+    def is_slow(self, values: Bound) -> bool:
+        """Whether it may make long lists, which the library is slow at."""
+        return self._makes_lists and values.size > _LARGE
+
+    def run(self, values: Bound) -> Any:
+        """Its value, whatever that costs. Raises ExpressionError, TooManyRounds."""
+        return _result(self._run, values.activation)
+
+    def run_metered(self, values: Bound, meter: Meter) -> Any:
+        """Its value, with the cost noted. Raises ExpressionError, also where it costs too much."""
+        if self._metered is None:
+            self._metered = metered(self._root, self.tree.types, environment.own_functions())
+        root, least = self._metered
+        with metering(meter):
+            try:
+                spend(least)
+                found = Pieces(_evaluate_counting, meter, large=values.size > _LARGE).value(root, values.values)
+            except (ExpressionError, TooManyRounds, ValueError) as error:
+                if meter.exceeded or not isinstance(error, ExpressionError):
+                    raise ExpressionError(words.OUT_OF_BUDGET) from None
+                raise
+        if meter.exceeded:
+            raise ExpressionError(words.OUT_OF_BUDGET)
+        return found
 
     async def evaluate_asking(
-        self, values: Mapping[str, Any] | Bound, ask: Callable[[Check], Awaitable[Answer]], asked: Asked
+        self,
+        values: Mapping[str, Any] | Bound,
+        ask: Callable[[Check], Awaitable[Answer]],
+        asked: Asked,
+        budget: Budget | None = None,
     ) -> Any:
         """The same for expressions that may use an authorizer. `asked` keeps answers, so that one question is asked
         once for all the expressions of a request."""
+        budget = budget or Budget(WITHOUT)
         while True:
             asked.open.clear()
             try:
                 with authorization.asking(asked):
-                    found = self.evaluate(values)
+                    found = self.evaluate(values, budget)
             except ExpressionError:
                 if not asked.open:
                     raise
@@ -100,6 +141,7 @@ class Program:
                 # A check may have failed where the rest decided without it, as in `false && check`.
                 if not asked.open:
                     return found
+            budget.give_back()
             for check in list(asked.open):
                 asked.answers[check] = await ask(check)
 
@@ -107,10 +149,56 @@ class Program:
 class Bound:
     """Values bound to names, converted once for all the expressions evaluated with them."""
 
-    __slots__ = ("activation",)
+    __slots__ = ("_size", "activation", "values")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self.activation = environment.evaluating().Activation(dict(values))
+        self.values = dict(values)
+        self.activation = environment.evaluating().Activation(self.values)
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """How large the values are, in bytes of JSON."""
+        if not self._size:
+            self._size = len(orjson.dumps(self.values, default=str, option=orjson.OPT_NON_STR_KEYS)) + 1
+        return self._size
+
+
+def _runnable(root: Node, *, counting: bool = False) -> cel.Expression:
+    return environment.evaluating(counting=counting).deserialize(tree.parsed(tree.written(root)))
+
+
+@lru_cache(maxsize=64)
+def _counting(root: Node) -> cel.Expression:
+    return _runnable(root, counting=True)
+
+
+def _evaluate_counting(root: Node, values: Mapping[str, Any]) -> Any:
+    """The value of an expression made by metering.py. Raises ExpressionError, TooManyRounds."""
+    try:
+        run = _counting(root)
+    except (RuntimeError, ValueError):
+        raise ExpressionError("the expression is nested too deep") from None
+    return _result(run, environment.evaluating(counting=True).Activation(dict(values)))
+
+
+def _result(run: cel.Expression, activation: Any) -> Any:
+    """The value of an expression. Raises ExpressionError, TooManyRounds."""
+    try:
+        found = run.eval(activation)
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        if words.TOO_MANY_ROUNDS in str(error):
+            raise TooManyRounds from None
+        raise ExpressionError(words.failure(str(error))) from None
+    try:
+        value = found.plain_value()
+        failed = found.type().name() == "ERROR"
+    except (RuntimeError, TypeError, ValueError, SystemError):
+        # Optionals have none in Python, wherever in a value they are.
+        raise ExpressionError("the value has no form in JSON") from None
+    if failed:
+        raise ExpressionError(words.failure(str(value)))
+    return value
 
 
 def compiled(

@@ -6,13 +6,14 @@ The form is protobuf, cel.expr.CheckedExpr and ParsedExpr. Source: cel-spec, pro
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from kybern.api.cel.escaping import unescaped
 
 _POSITIONS = 4
+_LOOP_PARTS = (2, 4, 5, 6, 7)
 _PARSED = "type.googleapis.com/cel.expr.ParsedExpr"
 CONST, IDENT, SELECT, CALL, LIST, MAP, LOOP = 3, 4, 5, 6, 7, 8, 9
 
@@ -35,6 +36,10 @@ class Node:
     """Of a SELECT: has()."""
     value: Any = None
     """Of a CONST; of a MAP that makes a message the names of its fields."""
+    raw: bytes = b""
+    """Of a CONST: as serialised."""
+    optional: tuple[int, ...] = ()
+    """The places of optional items, or pairs."""
     variables: tuple[str, str] = ("", "")
     """Of a LOOP: its accumulator and second variable."""
 
@@ -51,7 +56,6 @@ class Tree:
 
     root: Node
     types: dict[int, bytes]
-    expression: bytes
     places: dict[int, int]
     """Node id -> where it is in the text, in characters."""
 
@@ -70,7 +74,7 @@ def read(data: bytes) -> Tree:
         elif number == place + 1:
             entries = (dict(fields(entry)) for key, entry in fields(value) if key == _POSITIONS)
             places = {entry.get(1, 0): entry.get(2, 0) for entry in entries}
-    return Tree(_node(expression), types, expression, places)
+    return Tree(_node(expression), types, places)
 
 
 def parsed(data: bytes) -> bytes:
@@ -90,6 +94,7 @@ def _node(data: bytes) -> Node:
 
 
 def _read_const(made: Node, data: bytes) -> None:
+    made.raw = data
     for number, value in fields(data):
         if number == 2:
             made.value = bool(value)
@@ -131,7 +136,11 @@ def _read_call(made: Node, data: bytes) -> None:
 
 
 def _read_list(made: Node, data: bytes) -> None:
-    made.parts = [_node(value) for number, value in fields(data) if number == 1]
+    for number, value in fields(data):
+        if number == 1:
+            made.parts.append(_node(value))
+        else:
+            made.optional += _varints(value) if isinstance(value, bytes) else (value,)
 
 
 def _read_map(made: Node, data: bytes) -> None:
@@ -140,15 +149,19 @@ def _read_map(made: Node, data: bytes) -> None:
         if number == 1:
             made.name = value.decode()
         elif number == 2:
-            made.parts += [_node(part) for key, part in fields(value) if key in (3, 4)]
-            made.value += [part.decode() for key, part in fields(value) if key == 2]
+            said = dict(fields(value))
+            if said.get(5):
+                made.optional += (len(made.value),)
+            key = text(unescaped(said[2].decode())) if 2 in said else _node(said[3])
+            made.value.append(said[2].decode() if 2 in said else "")
+            made.parts += [key, _node(said[4])]
 
 
 def _read_loop(made: Node, data: bytes) -> None:
     said = dict(fields(data))
     made.name = said.get(1, b"").decode()
     made.variables = said.get(3, b"").decode(), said.get(8, b"").decode()
-    made.parts = [_node(said[number]) for number in (2, 4, 5, 6, 7)]
+    made.parts = [_node(said[number]) for number in _LOOP_PARTS]
 
 
 _READ = {
@@ -157,46 +170,85 @@ _READ = {
 }  # fmt: skip
 
 
-# Rewriting works on the serialised form; this says where expressions hold others.
-_INNER: dict[int, tuple[int, ...]] = {SELECT: (1,), CALL: (1, 3), LIST: (1,), LOOP: (2, 4, 5, 6, 7)}
-_ENTRY, _ENTRY_PARTS, _FIELD_KEY, _MESSAGE_NAME, _STRING = 2, (3, 4), 2, 1, 6
-_ZERO = b"\x1a\x02\x18\x00"
-"""The serialised constant 0."""
+# Writing.
 
 
-def rewritten(data: bytes, wrappers: dict[str, str], optionals: frozenset[str]) -> bytes:
-    """A serialised expression in which each call of a function in `wrappers` is the argument of what is named there,
-    each variable in `optionals`, a list of one or none, is its optional first item, and messages are maps."""
-    made, called = b"", ""
-    for number, value in fields(data):
-        if number == IDENT and _name(value) in optionals:
-            return _bytes(CALL, _bytes(2, b"_[?_]") + _bytes(3, data) + _bytes(3, _ZERO))
-        if number == CALL:
-            called = dict(fields(value))[2].decode()
-        if number in _INNER:
-            value = _changed(value, _INNER[number], lambda part: rewritten(part, wrappers, optionals))
-        elif number == MAP:
-            value = _changed(value, (_ENTRY,), lambda entry: _rewritten_entry(entry, wrappers, optionals))
-            value = b"".join(_field(key, part) for key, part in fields(value) if key != _MESSAGE_NAME)
-        made += _field(number, value)
-    return _bytes(CALL, _bytes(2, wrappers[called].encode()) + _bytes(3, made)) if called in wrappers else made
+def written(node: Node) -> bytes:
+    """A serialised expression."""
+    return (_field(2, node.id) if node.id else b"") + _bytes(node.kind, _WRITE[node.kind](node))
 
 
-def _rewritten_entry(entry: bytes, wrappers: dict[str, str], optionals: frozenset[str]) -> bytes:
-    entry = _changed(entry, _ENTRY_PARTS, lambda part: rewritten(part, wrappers, optionals))
+def _write_const(node: Node) -> bytes:
+    return bytes(node.raw)
+
+
+def _write_ident(node: Node) -> bytes:
+    return _bytes(1, node.name.encode())
+
+
+def _write_select(node: Node) -> bytes:
+    test = _field(3, 1) if node.test else b""
+    return _bytes(1, written(node.parts[0])) + _bytes(2, node.name.encode()) + test
+
+
+def _write_call(node: Node) -> bytes:
+    parts = [_bytes(1 if node.target and not index else 3, written(part)) for index, part in enumerate(node.parts)]
+    return b"".join((parts.pop(0) if node.target else b"", _bytes(2, node.name.encode()), *parts))
+
+
+def _write_list(node: Node) -> bytes:
+    optional = b"".join(_field(2, index) for index in node.optional)
+    return b"".join(_bytes(1, written(part)) for part in node.parts) + optional
+
+
+def _write_map(node: Node) -> bytes:
     made = b""
-    for number, value in fields(entry):
-        if number == _FIELD_KEY:
-            key = _bytes(CONST, _bytes(_STRING, unescaped(value.decode()).encode()))
-            made += _bytes(_ENTRY_PARTS[0], key)
-        else:
-            made += _field(number, value)
+    for index in range(len(node.parts) // 2):
+        optional = _field(5, 1) if index in node.optional else b""
+        key, value = (written(part) for part in node.parts[2 * index : 2 * index + 2])
+        made += _bytes(2, _bytes(3, key) + _bytes(4, value) + optional)
     return made
 
 
-def _changed(data: bytes, numbers: tuple[int, ...], change: Callable[[bytes], bytes]) -> bytes:
-    made = ((number, change(value) if number in numbers else value) for number, value in fields(data))
-    return b"".join(_field(number, value) for number, value in made)
+def _write_loop(node: Node) -> bytes:
+    accumulator, second = node.variables
+    names = _bytes(1, node.name.encode()) + _bytes(3, accumulator.encode())
+    parts = b"".join(_bytes(number, written(part)) for number, part in zip(_LOOP_PARTS, node.parts, strict=True))
+    return names + parts + (_bytes(8, second.encode()) if second else b"")
+
+
+_WRITE = {
+    CONST: _write_const, IDENT: _write_ident, SELECT: _write_select, CALL: _write_call, LIST: _write_list,
+    MAP: _write_map, LOOP: _write_loop,
+}  # fmt: skip
+
+
+# Making.
+
+
+def integer(value: int) -> Node:
+    """A constant."""
+    return Node(CONST, 0, value=value, raw=_field(3, value))
+
+
+def text(value: str) -> Node:
+    """A constant."""
+    return Node(CONST, 0, value=value, raw=_bytes(6, value.encode()))
+
+
+def truth(value: bool) -> Node:
+    """A constant."""
+    return Node(CONST, 0, value=value, raw=_field(2, value))
+
+
+def name(value: str) -> Node:
+    """An identifier."""
+    return Node(IDENT, 0, value)
+
+
+def call(function: str, *parts: Node) -> Node:
+    """A call without a target."""
+    return Node(CALL, 0, function, list(parts))
 
 
 # Protobuf's wire format.
@@ -233,6 +285,14 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
         shift += 7
+
+
+def _varints(data: bytes) -> tuple[int, ...]:
+    found, at = [], 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        found.append(value)
+    return tuple(found)
 
 
 def _encoded(value: int) -> bytes:

@@ -18,6 +18,8 @@ _UNDECLARED = re.compile(
 _MESSAGE = re.compile(r"\bschema\.T\d+\b")
 OUT_OF_BUDGET = "operation cancelled: actual cost limit exceeded"
 NO_OVERLOAD = "no such overload"
+TOO_MANY_ROUNDS = "Iteration budget exceeded"
+"""In what the library says when it ends an evaluation."""
 
 NO_ATTRIBUTE = "no such attribute(s): "
 """How the failure begins that a name has no value; the name follows."""
@@ -27,10 +29,11 @@ _FAILURES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"^divide by zero$"), "division by zero"),
     (re.compile(r"^(No matching overloads found|Applying SELECT|Invalid container|Index err).*$"), NO_OVERLOAD),
     (re.compile(r'^No value with name "(.*)" found in Activation$'), rf"{NO_ATTRIBUTE}\1"),
+    (re.compile(r"^flatten\(\): level must"), "level must"),
+    (re.compile(r"^sort\(\): list elements"), "list elements"),
     (re.compile(r"^cannot convert string to (\w+)$"), r"type conversion error from 'string' to '\1'"),
     (re.compile(r"^String to (Timestamp|Duration) conversion failed$"),
      lambda m: f"type conversion error from 'string' to 'google.protobuf.{m[1]}'"),
-    (re.compile(r"^.*Iteration budget exceeded.*$"), OUT_OF_BUDGET),
 )  # fmt: skip
 
 

@@ -34,5 +34,5 @@ def _info(check: Check) -> RequestInfo:
         return RequestInfo(check.verb, check.path)
     return RequestInfo(
         check.verb, "", True, check.group, "*", check.resource, check.subresource, check.namespace, check.name,
-        fields=check.field_selector,
+        fields=check.field_selector, labels=check.label_selector,
     )  # fmt: skip

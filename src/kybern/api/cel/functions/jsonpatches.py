@@ -6,6 +6,6 @@ from kybern.api.cel.declared import function
 
 FUNCTIONS = (
     function(
-        "jsonpatch.escapeKey", ["string"], "string", lambda key: key.replace("~", "~0").replace("/", "~1")
+        "jsonpatch.escapeKey", ["string"], "string", lambda key: key.replace("~", "~0").replace("/", "~1"), "jsonpatch"
     ),
 )
