@@ -32,7 +32,8 @@ def decode(body: bytes, content_type: str = JSON) -> Object:
             decoded = yaml_bodies.decode(body)
     else:
         raise UnsupportedMediaType(
-            f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}"
+            f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}, "
+            f"{protobuf.MEDIA_TYPE}"
         )
     if type(decoded) is not dict:
         raise BadRequest(

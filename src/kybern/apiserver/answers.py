@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import orjson
 
-from kybern.api import tables
+from kybern.api import protobuf_encode, tables
 from kybern.api.errors import APIError, BadRequest, NotAcceptable
+from kybern.api.protobuf_encode import Unencodable
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.codec import codec_of, decode
-from kybern.apiserver.negotiation import TABLE, Shape, check_kind, shape_of
-from kybern.apiserver.request import JSON, Request, Response, status_response
+from kybern.apiserver.messages import messages_of
+from kybern.apiserver.negotiation import JSON, PROTOBUF, TABLE, YAML, Shape, check_kind, shape_of, unconverted
+from kybern.apiserver.request import Request, Response, status_response
+from kybern.apiserver.watch_cache import Item, WatchCache
 from kybern.store.base import Entry
 
-YAML = "application/yaml"
+log = logging.getLogger(__name__)
 
 
-def rendered(obj: Any, shape: Shape, status: int = 200) -> Response:
-    """An answer of one decoded document, as JSON or YAML."""
+def rendered(request: Request, obj: Any, shape: Shape, status: int = 200) -> Response:
+    """An answer of one decoded document, as JSON, YAML or protobuf; as another of those that the request accepts where
+    there is no protobuf of it. Raises NotAcceptable."""
+    if shape.protobuf:
+        try:
+            return Response(status, protobuf_encode.encode(obj), PROTOBUF)
+        except Unencodable as error:
+            shape = instead(request, error)
+    return _text(obj, shape, status)
+
+
+def _text(obj: Any, shape: Shape, status: int) -> Response:
     if shape.yaml:
         import yaml
 
@@ -29,17 +43,29 @@ def rendered(obj: Any, shape: Shape, status: int = 200) -> Response:
     return Response(status, orjson.dumps(obj), JSON)
 
 
+def instead(request: Request, error: Unencodable, *, stream: bool = False) -> Shape:
+    """The shape for what can't be written in protobuf. Raises NotAcceptable."""
+    log.info("%s %s can't be answered in protobuf: %s", request.method, request.path, error)
+    return shape_of(request, stream=stream, protobuf=False)
+
+
 def refused(request: Request, error: APIError) -> Response:
     """The Status of an error, as the request wants to read it; as JSON where that can't be."""
     response = status_response(error)
     try:
-        shape = shape_of(request)
+        shape = unconverted(request)
+        shown = response if shape.plain else rendered(request, error.status(), shape, error.code)
     except NotAcceptable:
         return response
-    if shape.yaml or shape.pretty:
-        shown = rendered(error.status(), shape, error.code)
-        response.body, response.headers = shown.body, [*shown.headers, *response.headers[1:]]
+    response.body, response.headers = shown.body, [*shown.headers[:1], *response.headers[1:]]
     return response
+
+
+def success(request: Request, details: Object | None = None, code: int = 200) -> Response:
+    """The Status of something done that has no object to show. Raises NotAcceptable."""
+    body: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    body |= {"details": details} if details else {"code": code}
+    return rendered(request, body, shape_of(request), code)
 
 
 def go_type(resource: Resource, *, listed: bool) -> str:
@@ -60,35 +86,46 @@ def included(request: Request) -> str:
     return asked or "Metadata"
 
 
-def stored_object(request: Request, resource: Resource, value: bytes, revision: int, status: int = 200) -> Response:
+def kept_object(request: Request, resource: Resource, cache: WatchCache, item: Item, shape: Shape) -> Response:
+    """An answer of an object in a cache, which keeps its protobuf for the next who asks. Raises NotAcceptable."""
+    codec = codec_of(resource, request.info.version)
+    try:
+        message = messages_of(cache, codec).of(item)
+    except Unencodable as error:
+        return stored_object(request, resource, instead(request, error), item.value, item.revision)
+    return Response(200, protobuf_encode.wrapped(codec.served, resource.kind, message), PROTOBUF)
+
+
+def stored_object(
+    request: Request, resource: Resource, shape: Shape, value: bytes, revision: int, status: int = 200
+) -> Response:
     """An answer of one stored object in the request's version. Raises NotAcceptable."""
-    shape = shape_of(request)
     codec = codec_of(resource, request.info.version)
     if shape.plain:
         return Response(status, codec.document(value, revision))
     if shape.kind:
         return _cut_down(request, resource, decode(value, revision), shape, status)
-    return rendered(codec.object(value, revision), shape, status)
+    return rendered(request, codec.object(value, revision), shape, status)
 
 
 def _cut_down(request: Request, resource: Resource, stored: Object, shape: Shape, status: int) -> Response:
     """A Table or the metadata of one object in the storage version."""
     check_kind(shape, go_type(resource, listed=False), listed=False)
     if shape.kind != TABLE:
-        return rendered(tables.partial(stored, shape.version), shape, status)
+        return rendered(request, tables.partial(stored, shape.version), shape, status)
     revision = stored["metadata"].get("resourceVersion")
     list_meta = {"resourceVersion": revision} if revision else {}
     made = tables.table(
         resource, [stored], include=included(request), list_meta=list_meta, version=request.info.version,
         meta_version=shape.version,
     )  # fmt: skip
-    return rendered(served_rows(resource, request, made), shape, status)
+    return rendered(request, served_rows(resource, request, made), shape, status)
 
 
 def written(request: Request, resource: Resource, entry: Entry, status: int = 200) -> Response:
     """An answer of what a write made; what a dry run would have made has no resourceVersion of its own."""
     if entry.mod_revision:
-        return stored_object(request, resource, entry.value, entry.mod_revision, status)
+        return stored_object(request, resource, shape_of(request), entry.value, entry.mod_revision, status)
     return unstored_object(request, resource, orjson.loads(entry.value), status)
 
 
@@ -97,7 +134,7 @@ def unstored_object(request: Request, resource: Resource, obj: Object, status: i
     shape = shape_of(request)
     if shape.kind:
         return _cut_down(request, resource, obj, shape, status)
-    return rendered(resource.from_storage(obj, request.info.version), shape, status)
+    return rendered(request, resource.from_storage(obj, request.info.version), shape, status)
 
 
 def served_rows(resource: Resource, request: Request, table: Object) -> Object:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import orjson
 
-from kybern.api import codec
+from kybern.api import codec, protobuf, protobuf_encode
 from kybern.api.errors import APIError, InternalError
 from kybern.api.types import Object
 from kybern.apiserver.app import Decision
@@ -44,7 +44,7 @@ VERSION = "audit.k8s.io/v1"
 MAX_ID = 64
 MAX_AGENT = 1024
 _NAMED = ("namespace", "name", "uid", "resourceVersion")
-_STATUS = b'{"kind":"Status",'
+_STATUSES = (b'{"kind":"Status",', protobuf_encode.head("v1", "Status"))
 _PATH = "/:@!$&'()*+,;=~"
 _PLAIN_PATH = re.compile(r"[\w./:@!$&'()*+,;=~-]*", re.ASCII).fullmatch
 """Whether a path has nothing that is escaped in an URI."""
@@ -380,8 +380,8 @@ def _content_type(response: Response) -> str:
 def _status(response: Response) -> Object:
     """The code, and the rest of a Status where that is the answer."""
     body = response.body
-    if isinstance(body, bytes) and body.startswith(_STATUS):
-        found = orjson.loads(body)
+    if isinstance(body, bytes) and body.startswith(_STATUSES):
+        found = protobuf.decode(body) if body.startswith(protobuf.MAGIC) else orjson.loads(body)
         names = ("status", "message", "reason", "details")
         return {"metadata": {}, **{name: found[name] for name in names if found.get(name)}, "code": response.status}
     return {"metadata": {}, "code": response.status}

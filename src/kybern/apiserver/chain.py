@@ -25,7 +25,7 @@ from kybern.apiserver.compression import THRESHOLD, compressed
 from kybern.apiserver.dispatch import LONG_RUNNING
 from kybern.apiserver.flowcontrol.inflight import READS, TooMany
 from kybern.apiserver.following import followed
-from kybern.apiserver.request import ANONYMOUS, Request, Response, Stream, UserInfo, status_response
+from kybern.apiserver.request import ANONYMOUS, Request, Response, Stream, UserInfo
 from kybern.apiserver.watcher import Watcher
 from kybern.process.clock import monotonic, new_uid
 from kybern.store.base import StoreUnavailable, TooLarge, Untransformable
@@ -61,7 +61,7 @@ async def _timed(app: App, request: Request) -> Response:
     try:
         seconds = deadline.asked(request, app.request_timeout)
     except APIError as error:
-        return status_response(error)
+        return refused(request, error)
     answer = _answer(app, request)
     return await (deadline.within(seconds, answer) if seconds else answer)
 
@@ -82,16 +82,16 @@ async def _answer(app: App, request: Request) -> Response:
         after = ("retry-after", str(error.after))
         response = Response(429, TOO_MANY, "text/plain; charset=utf-8", [after, ("x-content-type-options", "nosniff")])
     except StoreUnavailable as error:
-        response = status_response(ServiceUnavailable(str(error)))
+        response = refused(request, ServiceUnavailable(str(error)))
     except TooLarge as error:
-        response = status_response(Unclassified(str(error)))
+        response = refused(request, Unclassified(str(error)))
     except Untransformable as error:
-        response = status_response(_internal(str(error)))
+        response = refused(request, _internal(str(error)))
     except Exception as error:
         log.exception("%s %s", request.method, request.path)
         if request.trail is not None:
             request.trail.panicked(error)
-        response = status_response(_internal("the server's log has more"))
+        response = refused(request, _internal("the server's log has more"))
     if request.warnings:
         response.headers += warnings.headers(request.warnings)
     if request.ticket is not None:

@@ -19,7 +19,9 @@ from kybern.api.resource import Resource, Subresource
 from kybern.api.scheme import Scheme
 from kybern.api.types import Object
 from kybern.apiserver.aggregator.priorities import CUSTOM, priority
-from kybern.apiserver.request import JSON, Request, Response
+from kybern.apiserver.answers import rendered
+from kybern.apiserver.negotiation import JSON, PROTOBUF, YAML, Shape, aggregated, unconverted
+from kybern.apiserver.request import Request, Response
 
 GROUP_ORDER = (
     "", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
@@ -29,9 +31,7 @@ GROUP_ORDER = (
 )  # fmt: skip
 """Built-in groups as clients see them, which is also how kubectl settles ambiguous names; custom groups follow."""
 
-_AGGREGATED = re.compile(
-    r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2)\s*;\s*as=APIGroupDiscoveryList"
-)
+_AGGREGATED = ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList")
 _SUBRESOURCE_VERBS = ("get", "patch", "update")
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?$")
 
@@ -82,21 +82,27 @@ class Discovery:
         self._documents: dict[tuple[str, str], tuple[bytes, str]] = {}
 
     async def serve(self, request: Request) -> Response:
-        """Answer a discovery path; an unknown group or version is 404."""
+        """Answer a discovery path; an unknown group or version is 404. Raises NotAcceptable."""
         path = request.path.rstrip("/")
-        shape = ""
-        if path in ("/api", "/apis"):
-            match = _AGGREGATED.search(request.headers.get("accept", ""))
-            shape = match[1] if match else ""
-        body, etag = self.document(path, shape)
+        group, version, kind = _AGGREGATED
+        media = aggregated(request.headers.get("accept", ""), *_AGGREGATED) if path in ("/api", "/apis") else ""
+        body, etag = self.document(path, version if media else "")
         if not body:
             return Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
-        if not shape:
-            return Response(200, body, JSON, [("cache-control", "no-cache, private")])
+        if not media:
+            shape = unconverted(request)
+            answer = Response(200, body) if shape.plain else rendered(request, orjson.loads(body), shape)
+            answer.headers.append(("cache-control", "no-cache, private"))
+            return answer
         headers = [("etag", etag), ("vary", "Accept"), ("cache-control", "public")]
         if request.headers.get("if-none-match") == etag:
             return Response(304, b"", "", headers)
-        return Response(200, body, f"{JSON};g=apidiscovery.k8s.io;v={shape};as=APIGroupDiscoveryList", headers)
+        headers.insert(0, ("content-type", f"{media};g={group};v={version};as={kind}"))
+        if media == JSON:
+            return Response(200, body, "", headers)
+        answer = rendered(request, orjson.loads(body), Shape(yaml=media == YAML, protobuf=media == PROTOBUF))
+        answer.headers = headers
+        return answer
 
     def document(self, path: str, shape: str = "") -> tuple[bytes, str]:
         """A document's bytes and ETag; empty where there is none. `shape` is "" or the aggregated version."""

@@ -14,7 +14,6 @@ import orjson
 
 from kybern.api.errors import APIError
 from kybern.api.resource import Resource
-from kybern.api.types import Object
 
 if TYPE_CHECKING:
     from kybern.apiserver.arriving import Arriving
@@ -251,13 +250,3 @@ def status_response(error: APIError) -> Response:
     """A Status document for an error, with Retry-After where it says how long to wait."""
     headers = [("retry-after", str(error.retry_after))] if error.retry_after else None
     return json_response(error.status(), error.code, headers)
-
-
-def success(details: Object | None = None, code: int = 200) -> Response:
-    """The Status document of something done that has no object to show."""
-    body: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-    if details:
-        body["details"] = details
-    else:
-        body["code"] = code
-    return json_response(body, code)

@@ -11,7 +11,7 @@ import logging
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kybern.api.errors import Expired
 from kybern.api.resource import Resource
@@ -21,6 +21,9 @@ from kybern.apiserver.storage_metrics import WAITS, Lists, StoreTimes
 from kybern.process.clock import monotonic
 from kybern.process.metrics import Tally
 from kybern.store.base import Event, Store, StoreError, Unreadable, Untransformable, Watch
+
+if TYPE_CHECKING:
+    from kybern.apiserver.messages import Messages
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +112,8 @@ class WatchCache:
         """id(bytes) -> object, left by the writer while it writes, so that labels need not be decoded again."""
         self.unreadable: dict[str, str] = {}
         """Keys whose values can't be decrypted, and why; they aren't among the items."""
+        self.messages: dict[Codec, Messages] = {}
+        """The objects in protobuf, by served version, where somebody asked for that."""
         self.running = False
         self._ring_bytes = 0
         self._keys: list[str] = []

@@ -20,7 +20,7 @@ from kybern.api.errors import APIError
 from kybern.api.types import Object
 from kybern.apiserver.codec import Codec, decode
 from kybern.apiserver.negotiation import PLAIN, TABLE, Shape
-from kybern.apiserver.request import Frame, Sink, Stream
+from kybern.apiserver.request import JSON, Frame, Sink, Stream
 from kybern.apiserver.selection import Selection
 from kybern.apiserver.watch_cache import Change, Item, WatchCache
 
@@ -43,11 +43,13 @@ class View:
 
     __slots__ = ("codec", "include", "key", "shape")
 
+    content_type = JSON
+
     def __init__(self, codec: Codec, shape: Shape = PLAIN, include: str = "Metadata") -> None:
         self.codec = codec
         self.shape = shape
         self.include = include
-        self.key = f"{codec.served}/{shape.kind}/{shape.version}/{include}"
+        self.key = f"{codec.served}/{shape.kind}/{shape.version}/{include}/{shape.protobuf}"
 
     def encode(self, type_: str, item: Item, revision: int, *, headers: bool = False) -> Frame:
         """The watch event of an object as of `item`, said to be of `revision`. `headers`: of a Table's first event."""
@@ -56,7 +58,7 @@ class View:
             return Frame(b"%b%b}\n" % (head, self.codec.document(item.value, revision)))
         obj = decode(item.value, revision)
         if self.shape.kind != TABLE:
-            return Frame(b"%b%b}\n" % (head, orjson.dumps(tables.partial(obj, self.shape.version))))
+            return self.event(type_, tables.partial(obj, self.shape.version))
         resource = self.codec.resource
         made = tables.table(
             resource, [obj], include=self.include, list_meta={"resourceVersion": str(revision)}, headers=headers,
@@ -79,7 +81,17 @@ class View:
             )  # fmt: skip
         elif self.shape.kind:
             obj = tables.partial(obj, self.shape.version)
-        return Frame(orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n")
+        return self.event("BOOKMARK", obj)
+
+    def event(self, type_: str, obj: Object) -> Frame:
+        """An event of any object."""
+        return Frame(b'{"type":"%b","object":%b}\n' % (type_.encode(), orjson.dumps(obj)))
+
+    def opened(self) -> None:
+        """Someone watches with this view."""
+
+    def closed(self) -> None:
+        """No more."""
 
 
 class Watcher(Stream):
@@ -104,7 +116,7 @@ class Watcher(Stream):
     ) -> None:
         """`initial` objects are told first, then (if `initial_end`) a bookmark, then `missed` changes, then what
         happens. Registers with the cache at once, so that nothing is lost before `start`."""
-        super().__init__("application/json")
+        super().__init__(view.content_type)
         self.headers.append(("x-content-type-options", "nosniff"))
         self._cache = cache
         self._selection = selection
@@ -124,6 +136,7 @@ class Watcher(Stream):
         self._loop = asyncio.get_running_loop()
         cache.listeners.add(self)
         cache.codecs.add(view.codec)
+        view.opened()
 
     def start(self, sink: Sink) -> None:
         self._sink = sink
@@ -161,7 +174,9 @@ class Watcher(Stream):
     def closed(self) -> None:
         self._settle()
         self._sink = None
-        self._cache.listeners.discard(self)
+        if self in self._cache.listeners:
+            self._cache.listeners.discard(self)
+            self._view.closed()
         for timer in self._timers:
             timer.cancel()
         self._initial.clear()
@@ -261,12 +276,13 @@ class FutureWatcher(Watcher):
 class FailedWatch(Stream):
     """A watch that can't be: one ERROR event, then the end. That is how clients expect a 410."""
 
-    __slots__ = ("_error",)
+    __slots__ = ("_error", "_view")
 
-    def __init__(self, error: APIError) -> None:
-        super().__init__()
+    def __init__(self, error: APIError, view: View) -> None:
+        super().__init__(view.content_type)
         self._error = error
+        self._view = view
 
     def start(self, sink: Sink) -> None:
-        sink.write(Frame(orjson.dumps({"type": "ERROR", "object": self._error.status()}) + b"\n"))
+        sink.write(self._view.event("ERROR", self._error.status()))
         sink.finish()

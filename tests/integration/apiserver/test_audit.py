@@ -112,6 +112,24 @@ def test_a_patch_and_a_deletion(kubectl: Kubectl, logged: Logged) -> None:
     }
 
 
+def test_answers_in_protobuf_are_written_as_json(kubectl: Kubectl, logged: Logged) -> None:
+    kubectl.run("create", "configmap", "packed", "--from-literal=a=1")
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/vnd.kubernetes.protobuf"}
+    for name, code in (("packed", 200), ("none", 404)):
+        url = f"{kubectl.server}/api/v1/namespaces/default/configmaps/{name}"
+        request = urllib.request.Request(url, headers=headers)
+        try:
+            with urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=30) as answer:
+                assert answer.read().startswith(b"k8s") and code == 200
+        except urllib.error.HTTPError as error:
+            assert error.code == code
+    (found,) = logged("get", "configmaps", 1, name="packed")
+    assert found["responseObject"]["data"] == {"a": "1"}
+    (missing,) = logged("get", "configmaps", 1, name="none")
+    assert missing["responseObject"]["kind"] == "Status"
+    assert (missing["responseStatus"]["reason"], missing["responseStatus"]["code"]) == ("NotFound", 404)
+
+
 def test_a_watch_is_written_when_it_starts_and_when_it_ends(kubectl: Kubectl, logged: Logged) -> None:
     command = ["kubectl", "--server", kubectl.server, "--token", TOKEN, "--insecure-skip-tls-verify"]
     watching = subprocess.Popen([*command, "get", "--raw", "/api/v1/namespaces/default/pods?watch=1"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kybern.api import protobuf
 from kybern.apiserver.compression import THRESHOLD
 from kybern.apiserver.request import Response
 from tests.integration.apiserver.inprocess import PARTIAL, PARTIAL_LIST, TABLE, Api
@@ -42,13 +43,19 @@ async def content(response: Response) -> bytes:
         (f"{YAML};q=0.5,{JSON}", JSON),
         (f"{JSON};q=0.2, {YAML};q=0.9", YAML),
         (f"{JSON};q=0, {YAML}", YAML),
-        (f"{PROTOBUF},{JSON}", JSON),
-        (f"{PROTOBUF};q=1,{YAML};q=0.1", YAML),
+        (f"{PROTOBUF},{JSON}", PROTOBUF),
+        (f"{PROTOBUF};q=0.5,{JSON};q=0.1,{YAML}", YAML),
+        (f"{PROTOBUF};q=1,{YAML};q=0.1", PROTOBUF),
+        (f"*/*,{YAML}", YAML),
+        (f"application/*;q=0.5,*/*,{PROTOBUF}", PROTOBUF),
+        (f"{JSON};v=v1,{YAML}", YAML),
+        (f"{JSON};stream=watch", JSON),
+        (f"{JSON};stream=other,{YAML}", YAML),
         (f"{JSON};as=Nothing;v=v1;g=meta.k8s.io,{YAML}", YAML),
         (f"{JSON};as=Table;v=v2;g=meta.k8s.io,{YAML}", YAML),
+        (PROTOBUF, PROTOBUF),
+        (f"{JSON};q=0", JSON),
         ("text/csv", ""),
-        (f"{JSON};q=0", ""),
-        (PROTOBUF, ""),
     ],
 )
 async def test_the_media_type_that_is_wanted_most(api: Api, path: str, accept: str, expected: str) -> None:
@@ -59,7 +66,7 @@ async def test_the_media_type_that_is_wanted_most(api: Api, path: str, accept: s
             assert b"only the following media types are accepted: application/json, " in await content(response)
             continue
         assert (response.status, dict(response.headers)["content-type"]) == (200, expected)
-        read = yaml.safe_load if expected == YAML else json.loads
+        read = {YAML: yaml.safe_load, JSON: json.loads, PROTOBUF: protobuf.decode}[expected]
         assert read(await content(response))["kind"].startswith("ConfigMap")
 
 

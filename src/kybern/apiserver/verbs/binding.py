@@ -12,9 +12,10 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import body, options
 from kybern.apiserver.admission.base import CREATE, Attributes
+from kybern.apiserver.answers import success
 from kybern.apiserver.app import App
 from kybern.apiserver.codec import decode
-from kybern.apiserver.request import Request, Response, success
+from kybern.apiserver.request import Request, Response
 from kybern.apiserver.types import type_named
 from kybern.process.clock import clock
 from kybern.store.base import Mismatch
@@ -39,7 +40,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
         await app.admission.admit(attributes)
         await app.admission.validate(attributes)
     await _bind(app, pods, info.namespace, name, binding, dry_run=asked.dry_run)
-    return success(code=201)
+    return success(request, code=201)
 
 
 def _read(app: App, request: Request) -> Object:

@@ -22,12 +22,13 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
         one = next((status for status in found if status["metadata"]["name"] == info.name), None)
         if one is None:
             raise NotFound.of(resource.plural, "", info.name)
-        return rendered(tables.table(resource, [one]) if shape.kind == TABLE else one, shape)
+        return rendered(request, tables.table(resource, [one]) if shape.kind == TABLE else one, shape)
     if info.verb != "list":
         raise MethodNotSupported("the server does not allow this method on the requested resource", details={})
     if shape.kind == TABLE:
-        return rendered(tables.table(resource, found), shape)
-    return rendered({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": found}, shape)
+        return rendered(request, tables.table(resource, found), shape)
+    listed = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": found}
+    return rendered(request, listed, shape)
 
 
 def _status(name: str, wrong: str) -> Object:

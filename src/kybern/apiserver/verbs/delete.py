@@ -5,10 +5,10 @@ from __future__ import annotations
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import deletion
-from kybern.apiserver.answers import unstored_object
+from kybern.apiserver.answers import success, unstored_object
 from kybern.apiserver.app import App
 from kybern.apiserver.deleting import delete
-from kybern.apiserver.request import Request, Response, json_response
+from kybern.apiserver.request import Request, Response
 
 SHOWN = frozenset(
     {("", plural) for plural in ("pods", "services", "serviceaccounts", "persistentvolumes", "podtemplates",
@@ -36,6 +36,4 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     if resource.group:
         details["group"] = resource.group
     details |= {"kind": resource.plural, "uid": done.object["metadata"].get("uid", "")}
-    return json_response(
-        {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    )
+    return success(request, details)

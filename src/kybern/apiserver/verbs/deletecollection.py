@@ -39,4 +39,4 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
 
     for at in range(0, len(found.items), BATCH):
         await asyncio.gather(*(remove(item.key) for item in found.items[at : at + BATCH]))
-    return answer(request, resource, found, shape)
+    return await answer(request, resource, cache, found, shape)

@@ -13,9 +13,10 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import deletion, options
 from kybern.apiserver.admission.base import CREATE, Attributes
+from kybern.apiserver.answers import success
 from kybern.apiserver.app import App
 from kybern.apiserver.deleting import delete
-from kybern.apiserver.request import Request, Response, success
+from kybern.apiserver.request import Request, Response
 from kybern.apiserver.types import type_named
 from kybern.process.clock import clock
 
@@ -47,7 +48,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     if not _unprotected(pod):
         await _spend(app, pod, dry_run=how.dry_run)
     await delete(app, request, resource, info.namespace, info.name, how, admitted=True)
-    return success(code=201)
+    return success(request, code=201)
 
 
 def _read(request: Request) -> Object:

@@ -6,8 +6,9 @@ Source: API concepts, "Semantics for get and list": with a resourceVersion, anyt
 from __future__ import annotations
 
 from kybern.api.resource import Resource
-from kybern.apiserver.answers import stored_object
+from kybern.apiserver.answers import kept_object, stored_object
 from kybern.apiserver.app import App
+from kybern.apiserver.negotiation import shape_of
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.revisions import parse, reached
 
@@ -20,4 +21,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     if asked:
         await reached(await app.registry.ready(resource), parse(asked))
     item = await app.registry.item(resource, namespace, info.name, any_age=bool(asked))
-    return stored_object(request, resource, item.value, item.revision)
+    shape = shape_of(request)
+    if shape.protobuf and not shape.kind:
+        return kept_object(request, resource, app.registry.cache(resource), item, shape)
+    return stored_object(request, resource, shape, item.value, item.revision)

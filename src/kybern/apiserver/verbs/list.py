@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import orjson
 
-from kybern.api import tables
+from kybern.api import protobuf_encode, tables
+from kybern.api.protobuf_encode import Unencodable
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import paging
-from kybern.apiserver.answers import go_type, included, rendered, served_rows
+from kybern.apiserver.answers import go_type, included, instead, rendered, served_rows
 from kybern.apiserver.app import App
 from kybern.apiserver.codec import Codec, codec_of, decode
-from kybern.apiserver.negotiation import TABLE, Shape, check_kind, shape_of
+from kybern.apiserver.messages import messages_of
+from kybern.apiserver.negotiation import PROTOBUF, TABLE, Shape, check_kind, shape_of
 from kybern.apiserver.request import JSON, Request, Response
 from kybern.apiserver.selection import selection
-from kybern.apiserver.watch_cache import Item
+from kybern.apiserver.watch_cache import Item, WatchCache
 
 BATCH = 100
 """Items joined at a time: large lists are sent as they are made, so that they never are in memory whole."""
@@ -32,31 +35,38 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
         await cache.fresh_for_list()
     chosen = selection(request, resource, cache)
     found = await paging.page(app.registry.store_of(resource), cache, chosen, namespace, asked)
-    return answer(request, resource, found, shape)
+    return await answer(request, resource, cache, found, shape)
 
 
-def answer(request: Request, resource: Resource, found: paging.Page, shape: Shape) -> Response:
-    """A page of a list in the shape asked for."""
+async def answer(
+    request: Request, resource: Resource, cache: WatchCache, found: paging.Page, shape: Shape
+) -> Response:
+    """A page of a list in the shape asked for. Raises NotAcceptable."""
     meta: Object = {"resourceVersion": str(found.revision)}
     if found.next:
         meta["continue"] = found.next
         if found.remaining is not None:
             meta["remainingItemCount"] = found.remaining
     codec = codec_of(resource, request.info.version)
+    if shape.protobuf and not shape.kind:
+        try:
+            return await _messages(cache, codec, meta, found.items)
+        except Unencodable as error:
+            shape = instead(request, error)
     if shape.plain:
         return _joined(codec, meta, found.items)
     if shape.kind:
         check_kind(shape, go_type(resource, listed=True), listed=True)
         objects = (decode(item.value, item.revision) for item in found.items)
         if shape.kind != TABLE:
-            return rendered(tables.partial_list(objects, meta, shape.version), shape)
+            return rendered(request, tables.partial_list(objects, meta, shape.version), shape)
         made = tables.table(
             resource, objects, include=included(request), list_meta=meta, version=request.info.version,
             meta_version=shape.version,
         )  # fmt: skip
-        return rendered(served_rows(resource, request, made), shape)
+        return rendered(request, served_rows(resource, request, made), shape)
     objects_served = [codec.object(item.value, item.revision) for item in found.items]
-    return rendered({**_head(codec, meta), "items": objects_served}, shape)
+    return rendered(request, {**_head(codec, meta), "items": objects_served}, shape)
 
 
 def _head(codec: Codec, meta: Object) -> Object:
@@ -81,6 +91,33 @@ def _part(codec: Codec, items: list[Item]) -> bytes:
         pieces += codec.item(item.value, item.revision)
         pieces.append(b",")
     return b"".join(pieces[:-1])
+
+
+async def _messages(cache: WatchCache, codec: Codec, meta: Object, items: list[Item]) -> Response:
+    """The list in protobuf. All is encoded before anything is sent: whether it can be, and how long it is."""
+    kept = messages_of(cache, codec)
+    start = protobuf_encode.list_start(meta)
+    parts: list[bytes] = []
+    for at in range(0, len(items), BATCH):
+        if at:
+            await asyncio.sleep(0)
+        for item in items[at : at + BATCH]:
+            message = kept.of(item)
+            parts += (protobuf_encode.ITEM + protobuf_encode.varint(len(message)), message)
+    size = sum(map(len, parts))
+    head = protobuf_encode.head(codec.served, f"{codec.resource.kind}List")
+    head += protobuf_encode.varint(len(start) + size) + start
+    if len(items) <= BATCH:
+        return Response(200, b"".join((head, *parts, protobuf_encode.END)), PROTOBUF)
+    length = len(head) + size + len(protobuf_encode.END)
+    return Response(200, _pieces(head, parts), PROTOBUF, [("content-length", str(length))])
+
+
+async def _pieces(head: bytes, parts: list[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    for at in range(0, len(parts), 2 * BATCH):
+        yield b"".join(parts[at : at + 2 * BATCH])
+    yield protobuf_encode.END
 
 
 async def _parts(codec: Codec, head: bytes, items: list[Item]) -> AsyncIterator[bytes]:

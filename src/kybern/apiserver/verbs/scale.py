@@ -120,5 +120,7 @@ def _answer(request: Request, obj: Object) -> Response:
     shape = shape_of(request)
     check_kind(shape, "*autoscaling.Scale", listed=False)
     if shape.kind == TABLE:
-        return rendered(tables.table(_Scale(), [obj], include=included(request), meta_version=shape.version), shape)
-    return rendered(tables.partial(obj, shape.version) if shape.kind else obj, shape)
+        obj = tables.table(_Scale(), [obj], include=included(request), meta_version=shape.version)
+    elif shape.kind:
+        obj = tables.partial(obj, shape.version)
+    return rendered(request, obj, shape)

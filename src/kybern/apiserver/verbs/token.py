@@ -11,8 +11,10 @@ from kybern.api.field import Errors
 from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver.admission.base import CREATE, Attributes
+from kybern.apiserver.answers import rendered
 from kybern.apiserver.app import App
-from kybern.apiserver.request import Request, Response, json_response
+from kybern.apiserver.negotiation import shape_of
+from kybern.apiserver.request import Request, Response
 from kybern.apiserver.review_body import read
 from kybern.process.clock import clock, format_time
 
@@ -53,7 +55,7 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
         request.trail.annotate(_ISSUED, f"JTI={issued.identity}")
     asked["metadata"] = {"name": info.name, "namespace": info.namespace, "creationTimestamp": clock.stamp()}
     asked["status"] = {"token": issued.token, "expirationTimestamp": format_time(issued.end)}
-    return json_response(asked, 201)
+    return rendered(request, asked, shape_of(request), 201)
 
 
 def _check_metadata(meta: Object, namespace: str, name: str) -> None:

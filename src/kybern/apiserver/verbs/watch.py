@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from kybern.api.errors import BadRequest, Expired, Invalid
 from kybern.api.field import Errors
+from kybern.api.protobuf_encode import Unencodable
 from kybern.api.resource import Resource
 from kybern.apiserver import revisions
-from kybern.apiserver.answers import included
+from kybern.apiserver.answers import included, instead
 from kybern.apiserver.app import App
-from kybern.apiserver.codec import codec_of
-from kybern.apiserver.negotiation import TABLE, shape_of
+from kybern.apiserver.codec import Codec, codec_of
+from kybern.apiserver.negotiation import TABLE, Shape, shape_of
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.selection import selection
+from kybern.apiserver.watch_cache import WatchCache
 from kybern.apiserver.watcher import FailedWatch, FutureWatcher, View, Watcher
+from kybern.apiserver.watcher_protobuf import ProtobufView
 from kybern.process.clock import random
 
 _FOREVER = 10 * 365 * 86400
@@ -36,20 +39,20 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     if cache.unreadable:
         await cache.check_readable(resource.prefix(namespace))
     chosen = selection(request, resource, cache)
-    view = View(codec_of(resource, request.info.version), shape, include)
+    view = _view(request, codec_of(resource, request.info.version), cache, shape, include)
     # Without a revision a watch begins with the state, and says where that ends, unless it declines that.
     asked = request.arg("sendInitialEvents")
     from_state = request.flag("sendInitialEvents") or (not wanted and not asked)
     if wanted > cache.revision:
         if from_state:
-            return FailedWatch(revisions.too_large(wanted, cache.revision))
+            return FailedWatch(revisions.too_large(wanted, cache.revision), view)
         return FutureWatcher(
             cache, chosen, view, wanted, bookmarks=request.flag("allowWatchBookmarks"), timeout=timeout
         )
     try:
         missed = () if from_state else tuple(cache.since(wanted or cache.revision))
     except Expired as error:
-        return FailedWatch(error)
+        return FailedWatch(error, view)
     return Watcher(
         cache,
         chosen,
@@ -60,6 +63,16 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
         bookmarks=request.flag("allowWatchBookmarks"),
         timeout=timeout,
     )
+
+
+def _view(request: Request, codec: Codec, cache: WatchCache, shape: Shape, include: str) -> View:
+    """How the objects are to be shown. Raises NotAcceptable."""
+    if shape.protobuf:
+        try:
+            return ProtobufView(cache, codec, shape)
+        except Unencodable as error:
+            shape = instead(request, error, stream=True)
+    return View(codec, shape, include)
 
 
 def _check_options(request: Request) -> None:
