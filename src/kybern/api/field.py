@@ -65,6 +65,9 @@ def shown(value: Any) -> str:
 class Errors(list[FieldError]):
     """A list that collects complaints; empty means valid."""
 
+    warnings: tuple[str, ...] = ()
+    """What was complained of before and has not changed, for `Warning:` headers."""
+
     def required(self, path: str, detail: str = "") -> None:
         self.append(FieldError("FieldValueRequired", path, None, detail))
 

@@ -141,6 +141,7 @@ class Update:
                 resource.validate_part(self.subresource, stored, old, errors)
             else:
                 resource.validate_changed(stored, old, errors)
+        self.request.warnings += errors.warnings
         if errors:
             raise Invalid.of(resource.kind, resource.group, stored["metadata"]["name"], errors)
 

@@ -229,7 +229,7 @@ def test_formats(name: str, good: str, bad: str) -> None:
 
 def broken(schema: Any, value: Any, old: Any = None) -> list[str]:
     errors = Errors()
-    rules.check(obj_of(spec=schema), {"spec": value}, None if old is None else {"spec": old}, errors)
+    rules.Rules(obj_of(spec=schema)).check({"spec": value}, None if old is None else {"spec": old}, errors)
     return [str(error) for error in errors]
 
 

@@ -76,7 +76,8 @@ class CustomResource(Resource):
         self.columns = printer.columns(self._versions[self.stored_as])
         self._selectable = _selectable(self._versions.values())
         self.selectable_fields = tuple(self._selectable)
-        self._ruled = {name: rules.anywhere(schema) for name, schema in self.schemas.items()}
+        schema = self.schemas[self.stored_as]
+        self._rules = rules.Rules(schema) if rules.anywhere(schema) else None
         changed = (crd["metadata"].get("generation") or 1) > 1
         self.filled_when_read = changed and any(map(structural.has_defaults, self.schemas.values()))
         self.type_of = lru_cache(maxsize=None)(self._type_of)
@@ -144,10 +145,12 @@ class CustomResource(Resource):
 
     def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
         """What was wrong before and has not changed is forgiven."""
-        errors += self._problems(obj, old)
+        found = self._problems(obj, old)
+        errors += found
+        errors.warnings += found.warnings
 
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
-        errors += self._problems(obj, old)
+        self.validate_changed(obj, old, errors)
 
     def _problems(self, obj: Object, old: Object | None) -> Errors:
         schema, found = self.schemas[self.stored_as], Errors()
@@ -155,12 +158,12 @@ class CustomResource(Resource):
         values.check_lists(schema, obj, "", found)
         if old is not None:
             found = _forgiving(schema, found, obj, old)
-        if not self._ruled[self.stored_as]:
+        if self._rules is None:
             return found
         if any(error.type in _BLOCKING for error in found):
             found.invalid(rules.NOWHERE, None, _UNCHECKED)
             return found
-        rules.check(schema, obj, old, found)
+        self._rules.check(obj, old, found)
         return found
 
     def selectable(self, obj: Object) -> Mapping[str, str]:

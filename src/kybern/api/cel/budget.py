@@ -61,12 +61,12 @@ class Budget:
         try:
             return program.run_metered(values, meter)
         finally:
-            self._settle()
-            if meter.cost > self._left:
-                self._last = 0
+            if self._most + meter.cost > self._left:
+                self._settle()
+            self._last = meter.cost if meter.cost <= self._left else 0
+            self._left -= self._last
+            if not self._last and meter.cost:
                 raise OutOfBudget
-            self._last = meter.cost
-            self._left -= meter.cost
 
     def give_back(self) -> None:
         """Take the last evaluation as not made; of one that asks an authorizer."""

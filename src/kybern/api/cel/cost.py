@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any, NamedTuple
 
+from kybern.api.cel.escaping import unescaped
 from kybern.api.cel.messages import EMBEDDED, properties_of
 from kybern.api.cel.tree import CALL, CONST, IDENT, LIST, LOOP, MAP, SELECT, Node, Tree
 from kybern.api.types import Object
@@ -113,7 +114,8 @@ def _at(schema: Object | None, step: str) -> Object | None:
     elif step == "@keys":
         found = {"type": "string", "maxLength": 0}
     else:
-        found = properties_of(schema).get(step) or schema.get("additionalProperties")
+        properties = properties_of(schema)
+        found = properties.get(step) or properties.get(unescaped(step)) or schema.get("additionalProperties")
     return found if isinstance(found, dict) else None
 
 
@@ -133,6 +135,20 @@ def estimate_within(tree: Tree, size: int) -> int:
     return _Coster(tree, {}, Size(0, size)).cost(tree.root)
 
 
+def schemas_of(tree: Tree, schemas: Mapping[str, Object]) -> dict[int, Object]:
+    """Node id -> the schema of its value, of nodes that are parts of variables of these schemas."""
+    coster = _Coster(tree, schemas)
+    coster.cost(tree.root)
+    return {id: found for id, path in coster.paths.items() if (found := _schema_at(schemas, path)) is not None}
+
+
+def _schema_at(schemas: Mapping[str, Object], path: tuple[str, ...]) -> Object | None:
+    schema = schemas.get(path[0]) if path else None
+    for step in path[1:]:
+        schema = _at(schema, step)
+    return schema
+
+
 class _Coster:
     """Walks an expression. `paths` say where in a variable a node's value is, `sizes` how large it is; `within` is the
     size of what has no schema."""
@@ -140,7 +156,7 @@ class _Coster:
     def __init__(self, tree: Tree, schemas: Mapping[str, Object], within: Size | None = None) -> None:
         self._types, self._schemas, self._within = tree.types, schemas, within
         self._locals: dict[str, list[tuple[tuple[str, ...], Size | None]]] = {}
-        self._paths: dict[int, tuple[str, ...]] = {}
+        self.paths: dict[int, tuple[str, ...]] = {}
         self._sizes: dict[int, Size] = {}
 
     def cost(self, node: Node) -> int:
@@ -151,6 +167,11 @@ class _Coster:
         raw = self._types.get(node.id, b"")
         return raw[0] >> 3 if raw else 1
 
+    def _is_list(self, node: Node) -> bool:
+        """Whether a value is a list, by its type or, of an unknown one, its schema."""
+        schema = _schema_at(self._schemas, self._path(node))
+        return self._kind(node) == 6 or (schema is not None and schema.get("type") == "array")
+
     def _scalar(self, node: Node) -> bool:
         raw = self._types.get(node.id, b"")
         kind = self._kind(node)
@@ -158,7 +179,7 @@ class _Coster:
         return (kind in (3, 4) and raw[1] in (1, 2, 3, 4)) or (kind == 5 and raw[1] in (2, 3))
 
     def _path(self, node: Node) -> tuple[str, ...]:
-        return self._paths.get(node.id, ())
+        return self.paths.get(node.id, ())
 
     def size(self, node: Node) -> Size:
         known = self._sizes.get(node.id)
@@ -180,11 +201,7 @@ class _Coster:
     def _sized(self, path: tuple[str, ...]) -> Size | None:
         if path and self._within is not None:
             return self._within
-        if not path or path[0] not in self._schemas:
-            return None
-        schema: Object | None = self._schemas[path[0]]
-        for step in path[1:]:
-            schema = _at(schema, step)
+        schema = _schema_at(self._schemas, path)
         return None if schema is None else Size(0, max_elements(schema))
 
     # Kinds of nodes.
@@ -194,7 +211,7 @@ class _Coster:
 
     def _ident(self, node: Node) -> int:
         scopes = self._locals.get(node.name)
-        self._paths[node.id] = scopes[-1][0] if scopes else (node.name,)
+        self.paths[node.id] = scopes[-1][0] if scopes else (node.name,)
         return 1
 
     def _select(self, node: Node) -> int:
@@ -203,7 +220,7 @@ class _Coster:
         if node.test:
             return cost
         path = self._path(operand)
-        self._paths[node.id] = (*path, node.name) if path else ()
+        self.paths[node.id] = (*path, node.name) if path else ()
         return cost + (self._within is not None or self._kind(operand) in (7, 9, 10))
 
     def _list(self, node: Node) -> int:
@@ -216,7 +233,7 @@ class _Coster:
         whole, start, condition, step, result = node.parts
         cost = self.cost(whole) + self.cost(start)
         accumulator, second = node.variables
-        path, is_list = self._path(whole), self._kind(whole) == 6
+        path, is_list = self._path(whole), self._is_list(whole)
         keys, values = ("@indices", "@items") if is_list else ("@keys", "@values")
         first = (keys if second else values if is_list else keys)
         scopes = [(accumulator, ()), (node.name, (*path, first) if path else ())]
@@ -230,6 +247,9 @@ class _Coster:
         cost += self.cost(result)
         self._locals[accumulator].pop()
         times = self.size(whole)
+        if times is self._within:
+            # An item has a character at least, and a comma.
+            times = Size(0, times.most // 2)
         if start.kind in (LIST, MAP):
             self._sizes[node.id] = times
         elif start.kind == CONST:
@@ -246,8 +266,8 @@ class _Coster:
             return costs[0] + max(costs[1:])
         if node.name == "_[_]":
             path = self._path(node.parts[0])
-            step = "@values" if self._kind(node.parts[0]) == 7 else "@items"
-            self._paths[node.id] = (*path, step) if path else ()
+            step = "@items" if self._is_list(node.parts[0]) else "@values"
+            self.paths[node.id] = (*path, step) if path else ()
         return sum(costs) + self._function(node)
 
     def _function(self, node: Node) -> int:

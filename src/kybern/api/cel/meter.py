@@ -184,5 +184,6 @@ _LIBRARY: dict[str, _Cost] = {
     **dict.fromkeys(("find", "findAll"), lambda arguments, made: _searched(*arguments[:2])),
     "containsIP": _contains(0),
     "containsCIDR": _contains(1),
+    "@sorted": lambda arguments, made: 0,
     "@range": lambda arguments, made: len(made) + 1 + _LIST,
 }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from kybern.api.cel import cost, environment, literals, tree, words
+from kybern.api.cel import cost, environment, listtypes, literals, tree, words
 from kybern.api.cel.budget import WITHOUT, Budget
 from kybern.api.cel.errors import ExpressionError, OutOfBudget
 from kybern.api.cel.functions import authorization
@@ -28,6 +28,7 @@ from kybern.api.cel.metering import metered
 from kybern.api.cel.pieces import Pieces, TooManyRounds, makes_lists
 from kybern.api.cel.rewriting import evaluable
 from kybern.api.cel.tree import IDENT, SELECT, Node
+from kybern.api.types import Object
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
@@ -49,7 +50,9 @@ class Program:
         "roots", "text", "tree", "variables",
     )  # fmt: skip
 
-    def __init__(self, text: str, checked: cel.Expression, optionals: frozenset[str]) -> None:
+    def __init__(
+        self, text: str, checked: cel.Expression, optionals: frozenset[str], schema: Object | None = None
+    ) -> None:
         self.text = text
         self.result = shown(str(checked.return_type()))
         """The type of its values, e.g. "bool", "list<string>", "dyn"."""
@@ -71,7 +74,8 @@ class Program:
         """The functions it calls, operators among them: `_[_]`, `_==_`, `startsWith`."""
         self.asks = "check" in self.functions
         """Whether it may ask an authorizer."""
-        self._root = evaluable(self.tree.root, optionals)
+        lists = listtypes.changer(self.tree, schema) if schema is not None else None
+        self._root = evaluable(self.tree.root, optionals, lists)
         self._run = _runnable(self._root)
         self._makes_lists = makes_lists(self._root)
         self._mosts: dict[int, int] = {}
@@ -221,14 +225,35 @@ def compiled(
     return program
 
 
+def with_lists(text: str, variables: Mapping[str, str], schema: Object) -> Program:
+    """The program of a rule, in which lists of type set and map are what self's schema says they are. Raises
+    ExpressionError."""
+    if listtypes.shape(schema) is None:
+        return compiled(text, variables)
+    made = _made(text, tuple(sorted(variables.items())), None, (), schema)
+    if isinstance(made, ExpressionError):
+        raise made
+    return made
+
+
 @lru_cache(maxsize=4096)
 def _compiled(
     text: str, variables: tuple[tuple[str, str], ...], messages: Messages | None, extensions: tuple[str, ...]
 ) -> Program | ExpressionError:
+    return _made(text, variables, messages, extensions)
+
+
+def _made(
+    text: str,
+    variables: tuple[tuple[str, str], ...],
+    messages: Messages | None,
+    extensions: tuple[str, ...],
+    schema: Object | None = None,
+) -> Program | ExpressionError:
     env = environment.checking(variables, messages.pool if messages else None, extensions)
     optionals = frozenset(name for name, kind in variables if kind.startswith("optional_type<"))
     try:
-        program = Program(text, env.compile(text), optionals)
+        program = Program(text, env.compile(text), optionals, schema)
         problems = literals.problems(program.tree, text)
         return ExpressionError(f"compilation failed: {problems}") if problems else program
     except (RuntimeError, ValueError) as error:

@@ -17,10 +17,12 @@ _UNWRAPPED = frozenset(("optional.unwrap", "unwrapOpt"))
 _UNUSED = "#unused"
 
 
-def evaluable(root: Node, optionals: frozenset[str]) -> Node:
-    """The expression for the environment that evaluates. `optionals` are variables that are lists of one or none."""
+def evaluable(root: Node, optionals: frozenset[str], also: Callable[[Node], Node] | None = None) -> Node:
+    """The expression for the environment that evaluates. `optionals` are variables that are lists of one or none;
+    `also` changes nodes first."""
 
     def change(node: Node) -> Node:
+        node = also(node) if also else node
         if node.kind == IDENT and node.name in optionals:
             return tree.call("_[?_]", node, tree.integer(0))
         if node.kind == MAP and node.name:
