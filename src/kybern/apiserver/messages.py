@@ -14,32 +14,30 @@ from kybern.apiserver.codec import Codec
 if TYPE_CHECKING:
     from kybern.apiserver.watch_cache import Change, Item, WatchCache
 
-KEPT_SECONDS = 300.0
-"""How long messages are kept that nobody asks for and nobody watches."""
+SWEEP_SECONDS = 300.0
+"""How long messages are kept that nobody asks for: so long at least, and at most twice as long."""
 
 
 class Messages:
     """The messages of a cache's objects in one served version. Hears of changes: what is no more isn't kept."""
 
     def __init__(self, cache: WatchCache, codec: Codec) -> None:
-        self.watchers = 0
-        """Watches that tell of them."""
         self._cache = cache
         self._codec = codec
-        self._kept: dict[Item, bytes] = {}
-        self._asked = True
+        self._asked: dict[Item, bytes] = {}
+        self._before: dict[Item, bytes] = {}
+        """What was asked for since the last sweep, and what only before that."""
         self._encode = protobuf_encode.encoder(codec.served, codec.resource.kind)
         cache.listeners.add(self)
-        self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._sweep)
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def of(self, item: Item) -> bytes:
         """An object's message. Raises Unencodable."""
-        self._asked = True
-        found = self._kept.get(item)
+        found = self._asked.get(item)
         if found is None:
-            found = self.as_of(item, item.revision)
+            found = self._before.pop(item, None) or self.as_of(item, item.revision)
             if self._cache.items.get(item.key) is item:
-                self._kept[item] = found
+                self._asked[item] = found
         return found
 
     def as_of(self, item: Item, revision: int) -> bytes:
@@ -48,23 +46,25 @@ class Messages:
 
     def on_change(self, change: Change) -> None:
         if change.previous is not None:
-            self._kept.pop(change.previous, None)
+            self._asked.pop(change.previous, None)
+            self._before.pop(change.previous, None)
 
     def on_lost(self) -> None:
         """The cache starts over, with items of its own."""
-        self._kept.clear()
+        self._asked.clear()
+        self._before.clear()
 
     def _sweep(self) -> None:
-        if self._asked or self.watchers:
-            self._asked = False
-            self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._sweep)
+        self._before, self._asked = self._asked, {}
+        if self._before:
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
             return
         self._cache.listeners.discard(self)
         del self._cache.messages[self._codec]
 
 
 def messages_of(cache: WatchCache, codec: Codec) -> Messages:
-    """Those of a version; made when it is first asked for. Raises Unencodable."""
+    """Those of a version; made when one is first asked for. Raises Unencodable."""
     found = cache.messages.get(codec)
     if found is None:
         found = cache.messages[codec] = Messages(cache, codec)

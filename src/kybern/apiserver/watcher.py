@@ -87,12 +87,6 @@ class View:
         """An event of any object."""
         return Frame(b'{"type":"%b","object":%b}\n' % (type_.encode(), orjson.dumps(obj)))
 
-    def opened(self) -> None:
-        """Someone watches with this view."""
-
-    def closed(self) -> None:
-        """No more."""
-
 
 class Watcher(Stream):
     """A watch that is answered. Made by verbs/watch.py, started by the listener."""
@@ -136,7 +130,6 @@ class Watcher(Stream):
         self._loop = asyncio.get_running_loop()
         cache.listeners.add(self)
         cache.codecs.add(view.codec)
-        view.opened()
 
     def start(self, sink: Sink) -> None:
         self._sink = sink
@@ -174,9 +167,7 @@ class Watcher(Stream):
     def closed(self) -> None:
         self._settle()
         self._sink = None
-        if self in self._cache.listeners:
-            self._cache.listeners.discard(self)
-            self._view.closed()
+        self._cache.listeners.discard(self)
         for timer in self._timers:
             timer.cancel()
         self._initial.clear()

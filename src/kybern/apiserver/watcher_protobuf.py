@@ -24,19 +24,21 @@ log = logging.getLogger(__name__)
 class ProtobufView(View):
     """Objects, or their metadata, in protobuf. Raises Unencodable where the kind has none."""
 
-    __slots__ = ("_messages",)
+    __slots__ = ("_cache",)
 
     content_type = f"{PROTOBUF};stream=watch"
 
     def __init__(self, cache: WatchCache, codec: Codec, shape: Shape) -> None:
         super().__init__(codec, shape)
-        self._messages = None if shape.kind else messages_of(cache, codec)
+        self._cache = cache
+        if not shape.kind:
+            messages_of(cache, codec)
 
     def encode(self, type_: str, item: Item, revision: int, *, headers: bool = False) -> Frame:
         """The event of an object; of one that can't be encoded, an ERROR, at which clients list anew."""
-        messages = self._messages
-        if messages is None:
+        if self.shape.kind:
             return self.event(type_, tables.partial(decode(item.value, revision), self.shape.version))
+        messages = messages_of(self._cache, self.codec)
         try:
             message = messages.of(item) if revision == item.revision else messages.as_of(item, revision)
         except Unencodable as error:
@@ -46,14 +48,6 @@ class ProtobufView(View):
 
     def event(self, type_: str, obj: Object) -> Frame:
         return _frame(type_, protobuf_encode.encode(obj))
-
-    def opened(self) -> None:
-        if self._messages is not None:
-            self._messages.watchers += 1
-
-    def closed(self) -> None:
-        if self._messages is not None:
-            self._messages.watchers -= 1
 
 
 def _frame(type_: str, body: bytes) -> Frame:
