@@ -10,7 +10,6 @@ from kybern.apiserver.openapi_paths import QUERY, Operation, operations, root, w
 from kybern.apiserver.openapi_roots import Root, of_server, of_version
 from kybern.apiserver.openapi_schemas import V2_REF, V3_REF, Schemas
 
-ANSWERS = ("application/json", "application/yaml")
 _WORDS = {200: "OK", 201: "Created", 202: "Accepted", 401: "Unauthorized"}
 _PLACES = {
     "name": "name of the object", "namespace": "object name and auth scope, such as for teams and projects",
@@ -122,7 +121,7 @@ def _v3_operation(op: Operation, base: str) -> Object:
         if op.method != "delete":
             made["requestBody"]["required"] = True
     answer = {"type": "string"} if not op.answer else {"$ref": f"{V3_REF}{op.answer}"}
-    content = {kind: {"schema": answer} for kind in ANSWERS}
+    content = {kind: {"schema": answer} for kind in op.produces}
     made["responses"] = {str(code): {"description": _WORDS[code], "content": content} for code in op.codes}
     made["responses"]["401"] = {"description": _WORDS[401]}
     return {**made, **_extensions(op)}
@@ -141,7 +140,7 @@ def _v2_parameters(places: Iterable[str], query: Iterable[str]) -> list[Object]:
 
 
 def _v2_operation(op: Operation, base: str) -> Object:
-    made = {**_head(op, base), "consumes": list(op.consumes), "produces": list(ANSWERS), "schemes": ["https"]}
+    made = {**_head(op, base), "consumes": list(op.consumes), "produces": list(op.produces), "schemes": ["https"]}
     parameters = _v2_parameters((), [name for name in op.query if name != "pretty"])
     if op.body:
         body: Object = {"name": "body", "in": "body", "schema": {"$ref": f"{V2_REF}{op.body}"}}

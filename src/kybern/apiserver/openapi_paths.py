@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kybern.api.resource import Resource, Subresource
 from kybern.api.types import Object
 from kybern.apiserver.discovery import subresources
+from kybern.apiserver.negotiation import JSON, PROTOBUF, YAML
 from kybern.apiserver.openapi_schemas import DELETE_OPTIONS, PATCH, STATUS, Schemas
 
 _LIST = (
@@ -70,6 +71,8 @@ _LOG = (
 )  # fmt: skip
 _PARTS = re.compile("[A-Za-z0-9]+")
 
+ANSWERS = (JSON, YAML, PROTOBUF)
+STREAMS = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 PATCH_TYPES = (
     "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
@@ -95,6 +98,7 @@ class Operation:
     answer: str
     codes: tuple[int, ...]
     consumes: tuple[str, ...] = ("*/*",)
+    produces: tuple[str, ...] = ANSWERS
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -152,7 +156,17 @@ class _Maker:
         name = f"{verb}{tail or self.tail}{suffix}"
         words = words or f"{verb} {self.resource.kind}{f' {suffix}' if suffix else ''}"
         gvk, query = gvk or self.gvk, (*query, "pretty")
-        return Operation(path, method, name, action, words, gvk, query, where, body, answer, codes, consumes)
+        produces = self.produces(action, answer)
+        return Operation(path, method, name, action, words, gvk, query, where, body, answer, codes, consumes, produces)
+
+    def produces(self, action: str, answer: str) -> tuple[str, ...]:
+        if action == "connect":
+            return ("*/*",)
+        if self.resource.custom:
+            return ANSWERS[:2]
+        if action == "list":
+            return (*ANSWERS, *STREAMS)
+        return ANSWERS if answer else ("text/plain", *ANSWERS)
 
     def collection(self) -> Iterator[Operation]:
         verbs, kind = self.resource.verbs, self.definition

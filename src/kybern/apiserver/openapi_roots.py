@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kybern.api.types import Object
-from kybern.apiserver.openapi_paths import capitalized, root, words
+from kybern.apiserver.openapi_paths import ANSWERS, capitalized, root, words
 from kybern.apiserver.openapi_schemas import V2_REF, V3_REF
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
-_PLAIN = ("application/json", "application/yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Root:
     tag: str
     description: str
     answer: str = ""
-    produces: tuple[str, ...] = _PLAIN
+    produces: tuple[str, ...] = ANSWERS
 
     @property
     def document(self) -> str:
@@ -37,7 +36,7 @@ class Root:
     def v2(self) -> Object:
         """The path item of OpenAPI 2."""
         schema = {"$ref": f"{V2_REF}{self.answer}"} if self.answer else {"type": "string"}
-        heads = {"consumes": list(_PLAIN), "produces": list(self.produces), "schemes": ["https"]}
+        heads = {"consumes": list(ANSWERS), "produces": list(self.produces), "schemes": ["https"]}
         return self._item({"schema": schema}, heads)
 
     def _item(self, answer: Object, heads: Object) -> Object:

@@ -89,6 +89,21 @@ async def test_version_3_index_leads_to_documents() -> None:
     assert "enum" not in schemas["io.k8s.api.apps.v1.Deployment"]["properties"]["kind"]
 
 
+async def test_operations_say_what_their_answers_are_written_in() -> None:
+    """Lists also come as watches; custom resources have no protobuf."""
+    found, _ = openapi()
+    texts, protobuf = ["application/json", "application/yaml"], "application/vnd.kubernetes.protobuf"
+    paths = document(await get(found, "/openapi/v2"))["paths"]
+    maps, widgets = "/api/v1/namespaces/{namespace}/configmaps", "/apis/example.com/v1/namespaces/{namespace}/widgets"
+    assert paths[f"{maps}/{{name}}"]["get"]["produces"] == [*texts, protobuf]
+    streams = ["application/json;stream=watch", f"{protobuf};stream=watch"]
+    assert paths[maps]["get"]["produces"] == [*texts, protobuf, *streams]
+    assert paths[widgets]["get"]["produces"] == paths[widgets]["post"]["produces"] == texts
+    assert paths["/apis/"]["get"]["produces"] == [*texts, protobuf]
+    doc = document(await get(found, "/openapi/v3/api/v1"))
+    assert [*doc["paths"][maps]["get"]["responses"]["200"]["content"]] == [*texts, protobuf, *streams]
+
+
 async def test_etag_and_stale_hash() -> None:
     found, scheme = openapi()
     first = await get(found, "/openapi/v3/api/v1")
