@@ -76,6 +76,8 @@ class App:
         """(group, version) -> who passes its requests on to the server behind this one that serves it."""
         self.checks: dict[str, Callable[[], str]] = {}
         """Health checks: name -> "" if well, else what is wrong."""
+        self.live_until = 0.0
+        """Until when, in monotonic seconds, /livez takes for granted that the start will end well."""
         self.flows: FlowControl | Inflight | None = None
         """What limits how many requests are served at a time."""
         self.running = {False: 0, True: 0}

@@ -29,7 +29,7 @@ Mend = Callable[[Object, Object], Object | None]
 
 
 class Bootstrap:
-    """Runs once at start; `check` is red until it has."""
+    """Runs once at start."""
 
     def __init__(
         self, app: App, address: str, port: int, service_addresses: Sequence[str], *, alone: bool = True
@@ -38,12 +38,7 @@ class Bootstrap:
         self._address, self._port = address, port
         self._service_addresses = list(service_addresses)
         self._alone = alone
-        self._done = False
         self._task: asyncio.Task[None] | None = None
-
-    def check(self) -> str:
-        """The health check: "" once everything is there."""
-        return "" if self._done else "the objects every cluster has are not all there yet"
 
     async def run(self) -> None:
         """Make or mend everything. Raises StoreUnavailable and what else a write may raise."""
@@ -54,7 +49,6 @@ class Bootstrap:
             bootstrap_rbac.ensure(self._ensure),
             self.maintain(),
         )
-        self._done = True
 
     def keep(self) -> None:
         """See to it from now on that the namespaces and the Service stay."""

@@ -23,6 +23,7 @@ from kybern.apiserver.server import Server
 from kybern.apiserver.tls import ListenerTLS
 from kybern.apiserver.tracing import RequestTracing
 from kybern.process import features, tracing
+from kybern.process.clock import monotonic
 from kybern.process.daemon import OperatorError, reason, run_until_signalled
 from kybern.process.zpages import ZPages, flags_of
 from kybern.store.base import StoreUnavailable
@@ -64,7 +65,8 @@ async def serve(args: argparse.Namespace) -> None:
         app = App(registry)
         health.add_routes(app)
         health.add_zpages(app, ZPages("kube-apiserver", flags_of(args), _PAGES))
-        app.checks["etcd"] = store.problem
+        app.checks |= {"etcd": store.problem, "etcd-readiness": store.problem}
+        app.live_until = monotonic() + flags.seconds("--livez-grace-period", args.livez_grace_period)
         if args.encryption_provider_config:
             encryption = Encryption(args.encryption_provider_config, registry.scheme, store)
             stack.push_async_callback(encryption.close)

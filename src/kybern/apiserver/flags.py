@@ -78,6 +78,8 @@ def _add_limit_flags(add: Add) -> None:
     add("--request-timeout", default="1m0s", metavar="DURATION", help="how long a request may take that isn't a watch")
     add("--min-request-timeout", type=int, default=1800, metavar="SECONDS",
         help="a watch that names no time ends after this long, or up to twice as long")  # fmt: skip
+    add("--livez-grace-period", default="0s", metavar="DURATION",
+        help="how long /livez takes for granted that what is still to be done at start will be done")  # fmt: skip
     add("--shutdown-delay-duration", default="0s", metavar="DURATION",
         help="how long to go on serving, while /readyz says that it is over")  # fmt: skip
 
@@ -194,6 +196,7 @@ def _check_limits(args: argparse.Namespace) -> None:
     if args.min_request_timeout < 0:
         raise OperatorError("--min-request-timeout can not be negative value")
     seconds("--shutdown-delay-duration", args.shutdown_delay_duration)
+    seconds("--livez-grace-period", args.livez_grace_period)
     if seconds("--request-timeout", args.request_timeout) <= 0:
         raise OperatorError("--request-timeout can not be negative value or zero; write it like 1m0s")
     both = args.max_requests_inflight + args.max_mutating_requests_inflight

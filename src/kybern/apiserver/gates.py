@@ -8,11 +8,12 @@ await gates.stop()
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kybern.api.flowcontrol.bootstrap import GROUP as GROUP_OF_FLOWS
+from kybern.apiserver import stages
 from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
 from kybern.apiserver.admission.defaulttolerationseconds import DEFAULT_SECONDS, NOT_READY, UNREACHABLE
@@ -127,26 +128,35 @@ class Gates:
         app.request_timeout = options.request_timeout
         self._aggregator = self._made_aggregator()
         self._custom_kinds = CustomKinds(app) if app.registry.scheme.resource(*CRDS) else None
-        app.checks["poststarthook/bootstrap"] = self.bootstrap.check
+        self._stages = stages.Stages(app.checks, self._expected())
 
     async def start(self) -> None:
         """Make the objects every cluster has and begin to serve custom kinds. Raises StoreUnavailable."""
+        done = self._stages.done
         await self._services.start()
         await self.app.admission.start()
+        done(stages.CACHES, stages.ADMISSION)
         await self.bootstrap.run()
+        done(stages.BOOTSTRAP)
         await self._services.keep()
         self.bootstrap.keep()
+        done(stages.SERVICES)
         await self._trust.start()
+        done(stages.TRUST)
         self.authentication.start()
         self.authorization.start()
+        done(stages.TOKENS)
         if self._flows is not None:
             await self._flows.start(self.bootstrap.maintain)
+            done(stages.FLOWS)
         if self._presence:
             await self._presence.start()
         if self._custom_kinds:
             await self._custom_kinds.start()
+            done(stages.CUSTOM_KINDS)
         if self._aggregator:
             await self._aggregator.start()
+            done(stages.AGGREGATION)
 
     async def stop(self) -> None:
         """End what start began."""
@@ -166,6 +176,17 @@ class Gates:
         if self._custom_kinds:
             await self._custom_kinds.stop()
 
+    def _expected(self) -> Iterator[stages.Stage]:
+        """What `start` goes through, in the order in which upstream shows it."""
+        yield from (stages.CACHES, stages.ADMISSION)
+        if self._flows is not None:
+            yield stages.FLOWS
+        if self._custom_kinds:
+            yield stages.CUSTOM_KINDS
+        yield from (stages.BOOTSTRAP, stages.TRUST, stages.TOKENS, stages.SERVICES)
+        if self._aggregator:
+            yield stages.AGGREGATION
+
     def _flow_control(self) -> FlowControl | None:
         """API Priority and Fairness, or the plain limit where that is off."""
         app, options = self.app, self.options
@@ -176,7 +197,6 @@ class Gates:
         flows = FlowControl(app.registry, concurrency=reads + writes, wait_limit=options.request_timeout / 4)
         app.flows = flows
         debug.add_routes(app, flows)
-        app.checks["poststarthook/priority-and-fairness-config-consumer"] = flows.problem
         return flows
 
     def _audiences(self) -> tuple[str, ...]:

@@ -7,13 +7,17 @@ from collections.abc import Callable
 
 from kybern.apiserver.app import App, Handler
 from kybern.apiserver.request import Request, Response, json_response
+from kybern.apiserver.stages import HOOK
 from kybern.process import metrics
+from kybern.process.clock import monotonic
 from kybern.process.version import VERSION
 from kybern.process.zpages import Page, ZPages
 
 ENDPOINTS = ("healthz", "livez", "readyz")
-LIVE = frozenset(("ping", "log", "etcd"))
-"""The checks of /livez: what only a restart mends."""
+READY_ONLY = frozenset(("etcd-readiness", "informer-sync", "shutdown"))
+"""What only /readyz looks at: it passes, or is meant."""
+KMS = "kms-provider"
+"""What is amiss with key management a restart doesn't mend."""
 _TEXT = "text/plain; charset=utf-8"
 
 log = logging.getLogger(__name__)
@@ -68,8 +72,12 @@ async def _index(app: App, request: Request) -> Response:
 async def _health(app: App, request: Request) -> Response:
     endpoint, _, only = request.path.strip("/").partition("/")
     checks = {"ping": _well, "log": _well, **app.checks}
+    if endpoint != "readyz":
+        checks = {name: check for name, check in checks.items() if name not in READY_ONLY}
     if endpoint == "livez":
-        checks = {name: check for name, check in checks.items() if name in LIVE}
+        checks = {name: check for name, check in checks.items() if not name.startswith(KMS)}
+        if monotonic() < app.live_until:
+            checks |= {name: _well for name in checks if name.startswith(HOOK)}
     if only:
         if only not in checks:
             return Response(404, b"404 page not found\n", _TEXT)

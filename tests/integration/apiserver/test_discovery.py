@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kybern.process.clock import monotonic
 from tests.integration.apiserver.conftest import Kubectl
 from tests.integration.apiserver.inprocess import Api
 
@@ -180,6 +181,44 @@ async def test_health(api: Api, endpoint: str) -> None:
     assert (await api.ask("GET", f"/{endpoint}/none"))[0] == 404
 
 
+STARTED = """
+ping log poststarthook/generic-apiserver-start-informers poststarthook/storage-object-count-tracker-hook
+poststarthook/start-apiserver-admission-initializer poststarthook/priority-and-fairness-config-consumer
+poststarthook/priority-and-fairness-filter poststarthook/start-apiextensions-informers
+poststarthook/start-apiextensions-controllers poststarthook/crd-informer-synced
+poststarthook/start-system-namespaces-controller poststarthook/rbac/bootstrap-roles
+poststarthook/scheduling/bootstrap-system-priority-classes poststarthook/priority-and-fairness-config-producer
+poststarthook/bootstrap-controller poststarthook/start-cluster-authentication-info-controller
+poststarthook/start-legacy-token-tracking-controller poststarthook/start-service-ip-repair-controllers
+poststarthook/start-kubernetes-service-cidr-controller poststarthook/start-kube-aggregator-informers
+poststarthook/apiservice-status-local-available-controller poststarthook/apiservice-status-remote-available-controller
+poststarthook/apiservice-registration-controller poststarthook/apiservice-discovery-controller
+poststarthook/kube-apiserver-autoregistration autoregister-completion poststarthook/apiservice-openapi-controller
+poststarthook/apiservice-openapiv3-controller
+""".split()  # noqa: SIM905
+"""What a live server answers to ?verbose, by upstream's names."""
+
+
+@in_module
+async def test_the_parts_of_the_start_are_checks(api: Api) -> None:
+    shown = {}
+    for endpoint in ("healthz", "livez", "readyz"):
+        _, text = await api.ask("GET", f"/{endpoint}?verbose")
+        shown[endpoint] = [line.removeprefix("[+]").removesuffix(" ok") for line in text.splitlines()[:-1]]
+    assert shown["livez"] == shown["healthz"] == STARTED
+    assert set(shown["readyz"]) == {*STARTED, "informer-sync"}
+    assert await api.ask("GET", "/livez/poststarthook/rbac/bootstrap-roles") == (200, "ok")
+
+
+@in_module
+async def test_livez_may_take_the_end_of_the_start_for_granted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(api.app.checks, "poststarthook/test", lambda: "not finished")
+    monkeypatch.setattr(api.app, "live_until", monotonic() + 60)
+    assert [(await api.ask("GET", f"/{endpoint}"))[0] for endpoint in ("healthz", "livez", "readyz")] == [500, 200, 500]
+    monkeypatch.setattr(api.app, "live_until", monotonic())
+    assert (await api.ask("GET", "/livez"))[0] == 500
+
+
 @in_module
 async def test_what_is_not_well(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(api.app.checks, "poststarthook/test", lambda: "a secret reason")
@@ -192,7 +231,7 @@ async def test_what_is_not_well(api: Api, monkeypatch: pytest.MonkeyPatch) -> No
     code, text = await api.ask("GET", "/readyz?verbose&exclude=poststarthook/test")
     assert code == 200
     assert "[+]poststarthook/test excluded: ok\n" in text
-    code, text = await api.ask("GET", "/livez?verbose&exclude=none")
+    code, text = await api.ask("GET", "/livez?verbose&exclude=none&exclude=poststarthook/test")
     assert code == 200
     assert 'warn: some health checks cannot be excluded: no matches for "none"\n' in text
 

@@ -79,10 +79,6 @@ class FlowControl:
             raise TooMany(self._retry.seconds(level.name))
         return ticket
 
-    def problem(self) -> str:
-        """The health check: "" once it follows the configuration."""
-        return "" if self.ready else "not started yet"
-
     def waiting(self, *, writes: bool) -> int:
         """How many writes, or others, wait for their turn."""
         queues = [queue for level in self.levels.values() if level.waiting for queue in level.queues]
