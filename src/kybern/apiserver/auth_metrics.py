@@ -19,6 +19,7 @@ from kybern.process.metrics import Counts
 
 FAST = tuple(0.001 * 2**power for power in range(15))
 """Upper bounds in seconds of what takes milliseconds."""
+CONDITIONS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 WEBHOOK = (0.25, 0.5, 0.7, 1.0, 1.5, 3.0, 5.0, 10.0)
 CERTIFICATES = (0, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 345600, 604800, 2592000, 7776000, 15552000, 31104000)
 
@@ -88,6 +89,10 @@ match_condition_errors = Counts(
 match_condition_exclusions = Counts(
     "apiserver_authorization_match_condition_exclusions", "Requests match conditions kept away.", "type", "name"
 )
+match_condition_time = Durations(
+    "apiserver_authorization_match_condition_evaluation_seconds", "Time that match conditions took.", CONDITIONS,
+    ["type", "name"],
+)  # fmt: skip
 delegated_tokens = Counts("apiserver_delegated_authn_request", "Requests to token webhooks by status code.", "code")
 delegated_token_time = Durations(
     "apiserver_delegated_authn_request_duration_seconds", "Request latency in seconds.", WEBHOOK, ["code"]
@@ -129,8 +134,8 @@ def reloaded(kind: str, status: str) -> None:
 _FAMILIES: tuple[Counts | Durations, ...] = (
     attempts, users, authentication_time, token_cache, token_fetches, client_certificate_life, authorizations,
     authorization_time, decisions, webhook_authorizations, webhook_authorization_time, webhook_fail_open,
-    match_condition_errors, match_condition_exclusions, delegated_tokens, delegated_token_time, jwt_time,
-    legacy_tokens, auto_tokens, manual_tokens, stale_tokens, valid_tokens, *reloads.values(),
+    match_condition_errors, match_condition_exclusions, match_condition_time, delegated_tokens, delegated_token_time,
+    jwt_time, legacy_tokens, auto_tokens, manual_tokens, stale_tokens, valid_tokens, *reloads.values(),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from kybern.api.scheme import Scheme
 from kybern.apiserver import audit_metrics, deadline, storage_metrics
 from kybern.apiserver.auth_metrics import AuthCollector
+from kybern.apiserver.cel_metrics import CelCollector
 from kybern.apiserver.following import followed
 from kybern.apiserver.request import Request, RequestInfo, Response, Stream, Upgrade
 from kybern.process.clock import monotonic
@@ -71,6 +72,7 @@ class Telemetry(Collector):
         """Where other parts of the server register what they count."""
         self.registry.register(self)
         self.registry.register(AuthCollector())
+        self.registry.register(CelCollector())
         self.watch_lists: dict[tuple[str, ...], Tally] = {}
         """Times until a watch had told what there was, by its labels."""
         self.store_size = 0

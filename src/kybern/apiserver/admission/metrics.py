@@ -19,6 +19,7 @@ from kybern.process.metrics import Counted, Counts
 BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5)
 """Upper bounds in seconds, upstream's."""
 WEBHOOK_BUCKETS = (*BUCKETS, 10, 25)
+CONDITION_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 MAX_CODE = 600
 """Greater codes count as this one, so that they don't make labels without end."""
 
@@ -82,14 +83,6 @@ class WebhookMetrics:
             f"{base}_fail_open_count", "Requests let through though a webhook failed.", "name", "type", bare=True
         )
         registry.register(Counted(self._rejections, self._opened))
-        self._unevaluated = Counter(
-            "apiserver_admission_match_condition_evaluation_errors", "Match conditions that could not be evaluated.",
-            ("name", "kind", "type", "operation"), registry=registry,
-        )  # fmt: skip
-        self._excluded = Counter(
-            "apiserver_admission_match_condition_exclusions", "Requests that match conditions keep from a webhook.",
-            ("name", "kind", "type", "operation"), registry=registry,
-        )  # fmt: skip
 
     def called(self, name: str, step: str, operation: str, code: int, seconds: float, *, rejected: bool) -> None:
         """A webhook was called. `code` is 200, or the code of what went wrong or of the refusal."""
@@ -104,13 +97,30 @@ class WebhookMetrics:
         """A webhook failed, and its failure policy let the request through."""
         self._opened[name, step] += 1
 
-    def unevaluated(self, name: str, step: str, operation: str) -> None:
-        """A webhook's match conditions could not be evaluated."""
-        self._unevaluated.labels(name, "webhook", step, operation).inc()
 
-    def excluded(self, name: str, step: str, operation: str) -> None:
-        """A webhook was not called because of its match conditions."""
-        self._excluded.labels(name, "webhook", step, operation).inc()
+class ConditionMetrics:
+    """What match conditions did. `kind` is "webhook" or "policy"; of policies the step is "validate" or "mutate"."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        base, labels = "apiserver_admission_match_condition", ("name", "kind", "type", "operation")
+        self._errors = Counter(
+            f"{base}_evaluation_errors", "Match conditions that could not be evaluated.", labels, registry=registry
+        )
+        self._excluded = Counter(
+            f"{base}_exclusions", "Requests that match conditions keep away.", labels, registry=registry
+        )
+        self._seconds = Histogram(
+            f"{base}_evaluation_seconds", "Time that match conditions took.", labels, registry=registry,
+            buckets=CONDITION_BUCKETS,
+        )  # fmt: skip
+
+    def evaluated(self, labels: tuple[str, ...], seconds: float, errors: int, *, excluded: bool) -> None:
+        """The conditions of one thing were evaluated. `labels`: its name, kind, step and the operation."""
+        self._seconds.labels(*labels).observe(seconds)
+        if errors:
+            self._errors.labels(*labels).inc(errors)
+        if excluded:
+            self._excluded.labels(*labels).inc()
 
 
 def _word(rejected: bool) -> str:

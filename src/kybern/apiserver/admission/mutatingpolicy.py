@@ -13,7 +13,7 @@ from kybern.api.cel.program import ExpressionError
 from kybern.api.errors import APIError, Forbidden
 from kybern.api.types import Object
 from kybern.apiserver.admission.base import CONNECT, CREATE, UPDATE, Attributes, Plugin
-from kybern.apiserver.admission.expressions import Write
+from kybern.apiserver.admission.expressions import Conditions, Write
 from kybern.apiserver.admission.mutatingwebhook import Rounds
 from kybern.apiserver.app import App
 from kybern.apiserver.policies import evaluating
@@ -37,6 +37,7 @@ class MutatingAdmissionPolicy(Plugin):
         kinds = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")
         self._policies = InForce(app.registry, *kinds, lambda: self.reconsider())
         self._metrics = PolicyMetrics("mutating", app)
+        self._conditions = Conditions(app, "policy", "mutate")
 
     async def start(self) -> None:
         await self._policies.start()
@@ -82,7 +83,7 @@ class MutatingAdmissionPolicy(Plugin):
                 continue
             write = await evaluating.write_of(self._app, a, target)
             try:
-                if not await evaluating.is_met(policy, write, one):
+                if not await evaluating.is_met(policy, write, one, self._conditions, a.operation):
                     continue
             except ExpressionError as error:
                 _note(policy, binding, str(error), problems)
@@ -115,8 +116,8 @@ class MutatingAdmissionPolicy(Plugin):
                 error = str(failed)
             except APIError as failed:
                 error = failed.message
-            action, kind = ("deny", error_type(error)) if error else ("allow", NO_ERROR)
-            self._metrics.checked(policy.name, binding.name, kind, action, monotonic() - began)
+            kind = error_type(error) if error else NO_ERROR
+            self._metrics.checked(monotonic() - began, policy.name, binding.name, kind)
             if error:
                 _note(policy, binding, error, problems)
         if a.object != before:

@@ -11,7 +11,7 @@ import orjson
 
 from kybern.api.errors import Forbidden
 from kybern.apiserver.admission.base import CONNECT, CREATE, DELETE, UPDATE, Attributes, Plugin
-from kybern.apiserver.admission.expressions import Write
+from kybern.apiserver.admission.expressions import Conditions, Write
 from kybern.apiserver.app import App
 from kybern.apiserver.policies import evaluating, validating
 from kybern.apiserver.policies.inforce import Binding, InForce, Policy
@@ -55,6 +55,7 @@ class ValidatingAdmissionPolicy(Plugin):
         kinds = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
         self._policies = InForce(app.registry, *kinds, lambda: self.reconsider())
         self._metrics = PolicyMetrics("validating", app)
+        self._conditions = Conditions(app, "policy", "validate")
 
     async def start(self) -> None:
         await self._policies.start()
@@ -92,7 +93,7 @@ class ValidatingAdmissionPolicy(Plugin):
                 self._note(policy, binding, f"failed to configure binding: {error}", denials)
                 continue
             for one in params:
-                verdict = await validating.validate(policy, write, one)
+                verdict = await validating.validate(policy, write, one, self._conditions, a.operation)
                 for index, decision in enumerate(verdict.decisions):
                     self._act(policy, binding, index, decision, a, denials)
                 for decision in verdict.failed:
@@ -130,7 +131,7 @@ class ValidatingAdmissionPolicy(Plugin):
             self._count(policy, binding, decision, action.lower())
 
     def _count(self, policy: Policy, binding: Binding, decision: Decision, action: str) -> None:
-        self._metrics.checked(policy.name, binding.name, error_type(decision.error), action, decision.seconds)
+        self._metrics.checked(decision.seconds, policy.name, binding.name, error_type(decision.message), action)
 
 
 def _failure(policy: Policy, binding: Binding, index: int, decision: Decision) -> str:

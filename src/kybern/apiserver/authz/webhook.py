@@ -86,14 +86,18 @@ class WebhookAuthorizer:
 
     def _unmatched(self, spec: Object) -> Decision | None:
         """The decision about what the conditions keep away from the webhook; None if it is to be asked."""
-        wrong: list[str] = []
+        if not self._options.match_conditions:
+            return None
+        began, wrong = monotonic(), list[str]()
         for condition in self._options.match_conditions:
             try:
                 if condition.evaluate({"request": spec}) is not True:
+                    auth_metrics.match_condition_time.observe(monotonic() - began, *self.label)
                     auth_metrics.match_condition_exclusions[self.label] += 1
                     return NO_OPINION
             except ExpressionError as error:
                 wrong.append(str(error))
+        auth_metrics.match_condition_time.observe(monotonic() - began, *self.label)
         if not wrong:
             return None
         auth_metrics.match_condition_errors[self.label] += 1

@@ -7,11 +7,11 @@ from typing import Any
 
 from kybern.api.admissionregistration import policies, variables
 from kybern.api.cel.instants import outward
-from kybern.api.cel.program import ExpressionError, Program
+from kybern.api.cel.program import ExpressionError, OutOfBudget, Program
 from kybern.api.types import Object
-from kybern.apiserver.admission import expressions, matching
+from kybern.apiserver.admission import matching
 from kybern.apiserver.admission.base import Attributes
-from kybern.apiserver.admission.expressions import Write
+from kybern.apiserver.admission.expressions import Conditions, Write
 from kybern.apiserver.app import App
 from kybern.apiserver.policies.inforce import Policy
 from kybern.apiserver.webhooks import review, views
@@ -41,11 +41,13 @@ async def _namespace(app: App, a: Attributes) -> Object | None:
     return {"metadata": metadata} | {key: found[key] for key in ("spec", "status") if key in found}
 
 
-async def is_met(policy: Policy, write: Write, params: Object | None) -> bool:
+async def is_met(
+    policy: Policy, write: Write, params: Object | None, conditions: Conditions, operation: str
+) -> bool:
     """Whether the policy's conditions hold. Raises ExpressionError."""
     write.bind({"params": params})
     known = policies.with_params(variables.CONDITION, policy.spec)
-    return not policy.conditions or not await expressions.unmet(policy.conditions, write, known)
+    return not policy.conditions or await conditions.hold(policy.name, policy.conditions, write, operation, known)
 
 
 async def bind_variables(policy: Policy, write: Write, programs: Iterable[Program]) -> None:
@@ -58,13 +60,17 @@ async def bind_variables(policy: Policy, write: Write, programs: Iterable[Progra
             if isinstance(program, ExpressionError):
                 raise program
             write.bind({name: outward(await write.evaluate(program))})
+        except OutOfBudget as error:
+            write.failures[name] = error
         except ExpressionError as error:
-            write.failures[name] = f'composited variable "{short}" fails to evaluate: {error}'
+            write.failures[name] = ExpressionError(f'composited variable "{short}" fails to evaluate: {error}')
 
 
 async def value(program: Program, write: Write) -> Any:
-    """The value of an expression of a policy. Raises ExpressionError, in upstream's words."""
+    """The value of an expression of a policy. Raises ExpressionError, in upstream's words; OutOfBudget."""
     try:
         return await write.evaluate(program)
+    except OutOfBudget:
+        raise
     except ExpressionError as error:
         raise ExpressionError(f"expression '{program.text}' resulted in error: {error}") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from kybern.api import apply, decoding, patch
 from kybern.api.admissionregistration.mutations import mutation
+from kybern.api.cel.budget import Budget
 from kybern.api.cel.program import ExpressionError
 from kybern.api.errors import APIError
 from kybern.api.patch import clone
@@ -34,6 +35,10 @@ async def mutated(policy: Policy, write: Write, one: Object, a: Attributes, targ
     text = one["jsonPatch" if kind == "JSONPatch" else "applyConfiguration"]["expression"]
     try:
         program = mutation(text, policy.known)
+    except ExpressionError as error:
+        raise MutationFailed(f"compilation error: {error}") from None
+    write.budget = Budget()
+    try:
         await evaluating.bind_variables(policy, write, [program])
         made = await evaluating.value(program, write)
     except ExpressionError as error:

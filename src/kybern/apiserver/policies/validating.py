@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kybern.api.cel.program import ExpressionError, Program, compiled
+from kybern.api.cel.budget import Budget
+from kybern.api.cel.program import ExpressionError, OutOfBudget, Program, compiled
 from kybern.api.types import Object
-from kybern.apiserver.admission.expressions import Write
+from kybern.apiserver.admission.expressions import Conditions, Write
 from kybern.apiserver.policies import evaluating
 from kybern.apiserver.policies.inforce import Policy
 from kybern.process.clock import monotonic
@@ -39,20 +40,33 @@ class Verdict:
     """Of annotations that could not be made."""
 
 
-async def validate(policy: Policy, write: Write, params: Object | None) -> Verdict:
+async def validate(
+    policy: Policy, write: Write, params: Object | None, conditions: Conditions, operation: str
+) -> Verdict:
     """Evaluate the policy."""
     try:
-        if not await evaluating.is_met(policy, write, params):
+        if not await evaluating.is_met(policy, write, params, conditions, operation):
             return Verdict()
+        return await _verdict(policy, write)
     except ExpressionError as error:
         return Verdict([_failure(policy, str(error))])
+
+
+async def _verdict(policy: Policy, write: Write) -> Verdict:
+    """Raises OutOfBudget."""
     validations = policy.spec.get("validations") or ()
     annotations = policy.spec.get("auditAnnotations") or ()
     texts = [one["expression"] for one in validations]
     texts += [one["messageExpression"] for one in validations if one.get("messageExpression")]
     texts += [one["valueExpression"] for one in annotations]
+    write.budget = Budget()
     await evaluating.bind_variables(policy, write, _programs(policy, texts))
-    verdict = Verdict([await _decide(policy, write, one) for one in validations])
+    decisions = [await _decide(policy, write, one) for one in validations]
+    for said, decision in zip(validations, decisions, strict=True):
+        if not decision.allowed and not decision.error:
+            await _explain(policy, write, said, decision)
+    verdict = Verdict(decisions)
+    write.budget = Budget()
     for one in annotations:
         await _annotate(policy, write, one, verdict)
     return verdict
@@ -74,31 +88,41 @@ def _failure(policy: Policy, error: str, seconds: float = 0.0) -> Decision:
 
 
 async def _decide(policy: Policy, write: Write, said: Object) -> Decision:
+    """Whether a validation allows the write. Raises OutOfBudget."""
     began = monotonic()
     try:
-        passed = await evaluating.value(compiled(said["expression"], policy.known), write)
+        program = compiled(said["expression"], policy.known)
+    except ExpressionError as error:
+        return _failure(policy, f"compilation error: {error}", monotonic() - began)
+    try:
+        passed = await evaluating.value(program, write)
+    except OutOfBudget:
+        raise
     except ExpressionError as error:
         return _failure(policy, str(error), monotonic() - began)
-    if passed is True:
-        return Decision(True, seconds=monotonic() - began)
-    message = await _message(policy, write, said)
-    return Decision(False, message, said.get("reason") or "Invalid", seconds=monotonic() - began)
+    return Decision(passed is True, reason=said.get("reason") or "Invalid", seconds=monotonic() - began)
 
 
-async def _message(policy: Policy, write: Write, said: Object) -> str:
-    source = said.get("messageExpression")
+async def _explain(policy: Policy, write: Write, said: Object, decision: Decision) -> None:
+    """Give a refusal its message. The expressions of messages have what is left of the validations' budget."""
+    source, text = said.get("messageExpression"), ""
     if source:
         try:
             made = await write.evaluate(compiled(source, policy.known))
+        except OutOfBudget as error:
+            decision.message = decision.error = f"failed messageExpression: {error}"
+            decision.allowed = policy.ignores_failure
+            return
         except ExpressionError:
             made = ""
         text = made.strip() if isinstance(made, str) else ""
-        if text and "\n" not in text and len(text.encode()) <= MAX_MESSAGE:
-            return text
-    return (said.get("message") or "").strip() or f"failed expression: {said['expression'].strip()}"
+    if not text or "\n" in text or len(text.encode()) > MAX_MESSAGE:
+        text = (said.get("message") or "").strip()
+    decision.message = text or f"failed expression: {said['expression'].strip()}"
 
 
 async def _annotate(policy: Policy, write: Write, said: Object, verdict: Verdict) -> None:
+    """Make an annotation. Raises OutOfBudget."""
     began, source = monotonic(), said["valueExpression"]
     try:
         value = await evaluating.value(compiled(source, policy.known), write)
@@ -107,6 +131,8 @@ async def _annotate(policy: Policy, write: Write, said: Object, verdict: Verdict
                 f"valueExpression '{source}' resulted in unsupported return type: {type(value).__name__}. Return type "
                 "must be either string or null."
             )
+    except OutOfBudget:
+        raise
     except ExpressionError as error:
         if not policy.ignores_failure:
             verdict.failed.append(_failure(policy, str(error), monotonic() - began))

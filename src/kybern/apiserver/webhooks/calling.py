@@ -65,6 +65,7 @@ class WebhookPlugin(Plugin):
         self.configured = Configured(lister, app.registry.scheme, lambda: self.reconsider())
         self._hooks = Hooks(resolver_of(app), _credentials(app, self.name))
         self.metrics = _metrics(app)
+        self._conditions = expressions.Conditions(app, "webhook", self.step)
 
     async def start(self) -> None:
         resource = self._registry.scheme.resource(_GROUP, self.configurations)
@@ -94,16 +95,13 @@ class WebhookPlugin(Plugin):
 
     async def _holds(self, webhook: Webhook, a: Attributes, asked: Object) -> bool:
         """Whether all conditions do. One that doesn't outweighs others that can't be evaluated. Raises Forbidden."""
+        write = expressions.Write(self._app, a, asked)
         try:
-            if await expressions.unmet(webhook.conditions, expressions.Write(self._app, a, asked)):
-                self.metrics.excluded(webhook.name, self.step, a.operation)
-                return False
+            return await self._conditions.hold(webhook.name, webhook.conditions, write, a.operation)
         except ExpressionError as error:
-            self.metrics.unevaluated(webhook.name, self.step, a.operation)
             if webhook.ignores_failure:
                 return False
             raise a.forbidden(str(error)) from None
-        return True
 
     async def ask(self, call: Calling, a: Attributes) -> review.Verdict:
         """Have it decide, count that, and pass on its annotations and warnings. Raises Failed; APIError where it
