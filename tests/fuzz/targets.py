@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from kybern.api import codec, decoding, patch, quantity, schema, selectors
+from kybern.api import codec, decoding, patch, protobuf, protobuf_encode, quantity, schema, selectors
 from kybern.api.apply import apply
 from kybern.api.cel.program import ExpressionError, compiled
 from kybern.api.errors import APIError
@@ -72,9 +72,15 @@ def yaml_body(data: bytes) -> None:
 
 
 def protobuf_body(data: bytes) -> None:
-    """A protobuf body; with and without the magic that such bodies start with."""
+    """A protobuf body, with and without the magic that such bodies start with; written again it says the same."""
     for body in (data, b"k8s\x00" + data):
-        _decoded(body, "application/vnd.kubernetes.protobuf")
+        _decoded(body, protobuf.MEDIA_TYPE)
+        try:
+            obj = protobuf.decode(body)
+        except APIError:
+            continue
+        written = protobuf_encode.encode(obj)
+        assert protobuf_encode.encode(protobuf.decode(written)) == written
 
 
 def label_selector(data: bytes) -> None:

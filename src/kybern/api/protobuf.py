@@ -136,11 +136,23 @@ def _message(data: Data, name: str, made: Object, depth: int) -> None:
         if field.shape == "list":
             made.setdefault(field.name, []).append(_value(raw, field.kind, depth))
         elif field.shape == "map":
-            pair = _parts(raw)
-            value = _value(pair.get(2, 0 if field.kind in _WIRES else b""), field.kind, depth)
-            made.setdefault(field.name, {})[_string(pair.get(1, b""))] = value
+            key, value = _entry(raw, field.kind)
+            made.setdefault(field.name, {})[key] = _value(value, field.kind, depth)
         else:
             _single(raw, field, made, depth)
+
+
+def _entry(raw: Data, kind: str) -> tuple[str, Any]:
+    """An entry of a map: its key, and its value as it came, or what stands for none."""
+    key, value = "", 0 if kind in _WIRES else b""
+    for number, wire, part in _fields(raw):
+        if number == 1:
+            key = _string(part)
+        elif number == 2:
+            if wire != _WIRES.get(kind, _BYTES):
+                raise ValueError(f"wrong wireType = {wire} for the value of {key}")
+            value = part
+    return key, value
 
 
 def _single(raw: Any, field: Field, made: Object, depth: int) -> None:

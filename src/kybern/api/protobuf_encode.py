@@ -111,8 +111,10 @@ def _bytes(text: str) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _time(text: str) -> bytes:
-    """metav1.Time, which knows no fractions."""
+def _time(text: str | None) -> bytes:
+    """metav1.Time, which knows no fractions; nothing for null, which stands in maps."""
+    if text is None:
+        return b"\0"
     seconds = (datetime.fromisoformat(text) - _EPOCH).total_seconds() // 1
     return delimited(b"\x08%b\x10\x00" % varint(int(seconds)))
 

@@ -157,6 +157,15 @@ def test_an_empty_class_is_not_the_same_as_none() -> None:
     assert found["spec"] == {"storageClassName": ""}
 
 
+def test_a_map_holds_what_it_says_it_holds() -> None:
+    """A number where a message or text should be is malformed, not an error of the server's."""
+    number = bytes([2 << 3, 7])
+    for kind, message in (("ConfigMap", text(2, text(1, "k") + number)),
+                          ("Node", text(3, text(1, text(1, "cpu") + number)))):  # fmt: skip
+        with pytest.raises(BadRequest, match="wrong wireType = 0 for the value of"):
+            protobuf.decode(body("v1", kind, message))
+
+
 def test_numbers_that_no_version_has_are_skipped() -> None:
     """As upstream does: a newer client may say more."""
     message = text(1, text(1, "s") + text(1000, "x")) + text(1001, b"\xff") + bytes([102 << 3 & 0x7F | 0x80, 6, 1])

@@ -64,6 +64,8 @@ def test_times() -> None:
     assert created("1970-01-01T00:00:01Z") == b"\x42\x04\x08\x01\x10\x00"
     assert created("1970-01-01T02:00:01.9+02:00") == b"\x42\x04\x08\x01\x10\x00"
     assert created("1969-12-31T23:59:59Z") == b"\x42\x0d\x08" + b"\xff" * 9 + b"\x01\x10\x00"
+    budget = raw("PodDisruptionBudget", {"status": {"disruptedPods": {"p": None}}}, "policy/v1")
+    assert b"\x12\x05\x0a\x01p\x12\x00" in budget
     spec = {"renewTime": "1970-01-01T00:00:01.000002Z"}
     assert raw("Lease", {"spec": spec}, "coordination.k8s.io/v1").endswith(b"\x12\x07\x22\x05\x08\x01\x10\xd0\x0f")
 
