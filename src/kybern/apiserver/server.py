@@ -132,6 +132,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
+        self._parser = None  # it knows us: what hangs on us, TLS's buffers above all, would wait for the collector
         self._server.connections.discard(self)
         stream, self._stream = self._stream, None
         if stream is not None:
@@ -346,6 +347,7 @@ class Connection(asyncio.Protocol):
         reader = asyncio.StreamReader(limit=WRITE_HIGH, loop=self._loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
         transport.set_protocol(protocol)
+        self._parser = None
         protocol.connection_made(transport)
         self._server.connections.discard(self)
         if self._upgraded:

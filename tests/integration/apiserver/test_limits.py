@@ -8,6 +8,7 @@ import gzip
 import json
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -237,3 +238,26 @@ async def test_connections_that_fail_at_tls_are_counted(own: Any, tmp_path: Path
     writer.close()
     await listener.close(0.1)
     assert own.app.handshake_errors == 1
+
+
+async def test_what_a_connection_held_goes_with_it(own: Any) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", own.port)
+        writer.write(head("GET", "/version"))
+        assert (await answer(reader))[0] == 200
+        (connection,) = map(weakref.ref, own.listener.connections)
+        writer.close()
+        await until(lambda: connection() is None)
+    finally:
+        gc.enable()
+
+
+async def test_large_items_are_joined_a_few_at_a_time(own: Any) -> None:
+    for number in range(10):
+        await own.ok("POST", MAPS, {"metadata": {"name": f"large-{number}"}, "data": {"k": "x" * 300_000}})
+    response = await own.respond("GET", MAPS)
+    pieces = [len(piece) async for piece in response.body]
+    assert max(pieces) < 1_000_000
+    assert str(sum(pieces)) == dict(response.headers)["content-length"]

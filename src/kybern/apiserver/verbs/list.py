@@ -23,6 +23,8 @@ from kybern.apiserver.watch_cache import Item, WatchCache
 
 BATCH = 100
 """Items joined at a time: large lists are sent as they are made, so that they never are in memory whole."""
+BATCH_BYTES = 512 * 1024
+"""Of large items fewer are joined: each client that reads slowly holds what was made for it."""
 
 
 async def serve(app: App, request: Request, resource: Resource) -> Response:
@@ -75,7 +77,7 @@ def _head(codec: Codec, meta: Object) -> Object:
 
 def _joined(codec: Codec, meta: Object, items: list[Item]) -> Response:
     head = orjson.dumps(_head(codec, meta))[:-1] + b',"items":['
-    if len(items) <= BATCH:
+    if len(items) <= BATCH and sum([len(item.value) for item in items]) <= BATCH_BYTES:
         return Response(200, b"%b%b]}" % (head, _part(codec, items)))
     if not codec.plain:
         parts = [_part(codec, items[at : at + BATCH]) for at in range(0, len(items), BATCH)]
@@ -114,13 +116,29 @@ async def _messages(cache: WatchCache, codec: Codec, meta: Object, items: list[I
 
 
 async def _pieces(head: bytes, parts: list[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    for at in range(0, len(parts), 2 * BATCH):
-        yield b"".join(parts[at : at + 2 * BATCH])
-    yield protobuf_encode.END
+    piece, size = [head], len(head)
+    for part in parts:
+        piece.append(part)
+        size += len(part)
+        if size >= BATCH_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+    yield b"".join((*piece, protobuf_encode.END))
 
 
 async def _parts(codec: Codec, head: bytes, items: list[Item]) -> AsyncIterator[bytes]:
-    for at in range(0, len(items), BATCH):
-        last = at + BATCH >= len(items)
-        yield b"%b%b%b" % (head if at == 0 else b"", _part(codec, items[at : at + BATCH]), b"]}" if last else b",")
+    end = 0
+    while end < len(items):
+        at, end = end, _batch_end(items, end)
+        last = end == len(items)
+        yield b"%b%b%b" % (head if at == 0 else b"", _part(codec, items[at:end]), b"]}" if last else b",")
+
+
+def _batch_end(items: list[Item], at: int) -> int:
+    """Where the batch ends that begins at an index."""
+    size, end = 0, min(at + BATCH, len(items))
+    for index in range(at, end):
+        size += len(items[index].value)
+        if size >= BATCH_BYTES:
+            return index + 1
+    return end
