@@ -12,6 +12,7 @@ from kybern.api.errors import APIError, BadRequest, NotAcceptable
 from kybern.api.protobuf_encode import Unencodable
 from kybern.api.resource import Resource
 from kybern.api.types import Object
+from kybern.apiserver.app import App
 from kybern.apiserver.codec import codec_of, decode
 from kybern.apiserver.messages import messages_of
 from kybern.apiserver.negotiation import JSON, PROTOBUF, TABLE, YAML, Shape, check_kind, shape_of, unconverted
@@ -86,14 +87,16 @@ def included(request: Request) -> str:
     return asked or "Metadata"
 
 
-def kept_object(request: Request, resource: Resource, cache: WatchCache, item: Item, shape: Shape) -> Response:
+def kept_object(
+    request: Request, resource: Resource, cache: WatchCache, item: Item, shape: Shape, status: int = 200
+) -> Response:
     """An answer of an object in a cache, which keeps its protobuf for the next who asks. Raises NotAcceptable."""
     codec = codec_of(resource, request.info.version)
     try:
         message = messages_of(cache, codec).of(item)
     except Unencodable as error:
-        return stored_object(request, resource, instead(request, error), item.value, item.revision)
-    return Response(200, protobuf_encode.wrapped(codec.served, resource.kind, message), PROTOBUF)
+        return stored_object(request, resource, instead(request, error), item.value, item.revision, status)
+    return Response(status, protobuf_encode.wrapped(codec.served, resource.kind, message), PROTOBUF)
 
 
 def stored_object(
@@ -122,11 +125,19 @@ def _cut_down(request: Request, resource: Resource, stored: Object, shape: Shape
     return rendered(request, served_rows(resource, request, made), shape, status)
 
 
-def written(request: Request, resource: Resource, entry: Entry, status: int = 200) -> Response:
-    """An answer of what a write made; what a dry run would have made has no resourceVersion of its own."""
-    if entry.mod_revision:
-        return stored_object(request, resource, shape_of(request), entry.value, entry.mod_revision, status)
-    return unstored_object(request, resource, orjson.loads(entry.value), status)
+def written(app: App, request: Request, resource: Resource, entry: Entry, status: int = 200) -> Response:
+    """An answer of what a write made; what a dry run would have made has no resourceVersion of its own. Raises
+    NotAcceptable."""
+    if not entry.mod_revision:
+        return unstored_object(request, resource, orjson.loads(entry.value), status)
+    shape = shape_of(request)
+    if shape.protobuf and not shape.kind:
+        # Watches may have told of it already, and then it is encoded.
+        cache = app.registry.cache(resource)
+        item = cache.items.get(entry.key)
+        if item is not None and item.revision == entry.mod_revision and item.value == entry.value:  # no dry run
+            return kept_object(request, resource, cache, item, shape, status)
+    return stored_object(request, resource, shape, entry.value, entry.mod_revision, status)
 
 
 def unstored_object(request: Request, resource: Resource, obj: Object, status: int = 200) -> Response:

@@ -16,4 +16,4 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
     obj = body.read(request, resource, asked)
     body.place(obj, resource, request.info.namespace)
     entry = await create(app, request, resource, obj, asked)
-    return written(request, resource, entry, 201)
+    return written(app, request, resource, entry, 201)

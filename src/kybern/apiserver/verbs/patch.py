@@ -47,7 +47,7 @@ async def modify(app: App, request: Request, resource: Resource, subresource: st
     update = Update(app, request, resource, asked, subresource, applied=media == APPLY)
     if media != APPLY:
         change = changer(request, resource, asked, media)
-        return written(request, resource, await update.run(info.namespace, info.name, change))
+        return written(app, request, resource, await update.run(info.namespace, info.name, change))
     config = _configuration(request, resource, asked)
     try:
         entry = await update.run(info.namespace, info.name, lambda live: _applied(update, config, live))
@@ -58,8 +58,8 @@ async def modify(app: App, request: Request, resource: Resource, subresource: st
         _check_no_uid(config, resource, info.name)
         config["metadata"].pop("resourceVersion", None)
         made = _applied(update, config, None)
-        return written(request, resource, await create(app, request, resource, made, asked, applied=True), 201)
-    return written(request, resource, entry)
+        return written(app, request, resource, await create(app, request, resource, made, asked, applied=True), 201)
+    return written(app, request, resource, entry)
 
 
 def media_type(request: Request, *, strategic: bool) -> str:

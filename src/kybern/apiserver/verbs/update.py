@@ -35,7 +35,7 @@ async def replace(app: App, request: Request, resource: Resource, subresource: s
         if subresource or not resource.creates_on_update:
             raise
         return await _create(app, request, resource, obj, asked)
-    return written(request, resource, entry)
+    return written(app, request, resource, entry)
 
 
 async def _create(app: App, request: Request, resource: Resource, obj: Object, asked: options.WriteOptions) -> Response:
@@ -45,4 +45,4 @@ async def _create(app: App, request: Request, resource: Resource, obj: Object, a
         key = resource.key(request.info.namespace if resource.namespaced else "", name)
         raise Conflict.other_uid(resource.plural, resource.group, name, key, uid)
     obj["metadata"].pop("resourceVersion", None)
-    return written(request, resource, await create(app, request, resource, obj, asked), 201)
+    return written(app, request, resource, await create(app, request, resource, obj, asked), 201)
