@@ -256,6 +256,42 @@ def test_expressions_are_checked_against_a_schema(text: str, said: str) -> None:
         assert not said
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" && ".join(["self.a == 1"] * 200), True),
+        (" || ".join(["self.a == 2"] * 200), False),
+        (" + ".join(["self.a"] * 200), 200),
+        (" + ".join(["self.s", "' + '", '"\\" + "', "r'+\\d'", "(self.s + 'x')", "string(1 - -1 + 2 * 3)"] * 30), None),
+        ("(" * 200 + "self.a" + ")" * 200, 1),
+        ("size(" + "(" * 100 + "self.l" + ")" * 100 + ") + " + " + ".join(["1"] * 60), 62),
+        ("[" + " + ".join(["[self.a, 2]"] * 100) + "][0].size()", 200),
+        ("self.a == 1 ? " + " + ".join(["1"] * 100) + " : " + " + ".join(["2"] * 100), 100),
+        ("'b' in [" + " + ".join(["'a'"] * 100) + "] // a + b", False),
+    ],
+)
+def test_long_expressions(text: str, expected: Any) -> None:
+    made = value(text)
+    if expected is None:
+        expected = "".join(["abc", " + ", '" + ', "+\\d", "abcx", "8"] * 30)
+    assert made == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ? 1 : ".join(["true"] * 100),
+        "self" + ".a" * 300,
+        "[" * 1000 + "]" * 1000,
+        "(" * 100_000,
+        " + ".join(["1"] * 1000) + " + 'a",
+    ],
+)
+def test_expressions_that_are_too_long(text: str) -> None:
+    with pytest.raises(ExpressionError, match=r"^compilation failed: "):
+        value(text)
+
+
 async def _ask(check: Check) -> Answer:
     await asyncio.sleep(0)
     return Answer(check.verb == "get" and check.namespace == "a", f"{check.resource}/{check.subresource}")

@@ -100,6 +100,10 @@ NAMES = obj(name={"type": "string", "maxLength": 5})
         (ruled(obj(a=STRING), "self.b == 'x'"), "compilation failed: ERROR: <input>:1:5: undefined field 'b'"),
         (ruled(obj(a=STRING), "self.a"), "cel expression must evaluate to a bool"),
         (ruled(obj(), "true", messageExpression="1"), "messageExpression must evaluate to a string"),
+        (
+            ruled(obj(), "true", messageExpression="nope"),
+            ": messageExpression compilation failed: ERROR: <input>:1:1: undeclared reference to 'nope'",
+        ),
         (ruled(obj(), "true", optionalOldSelf=True), "may not be set if oldSelf is not used in rule"),
         (
             obj(a=array(obj(b=ruled(STRING, "self == oldSelf")))),

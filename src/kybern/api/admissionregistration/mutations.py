@@ -13,7 +13,7 @@ from functools import lru_cache
 from kybern.api.admissionregistration import variables
 from kybern.api.cel import environment, tree, words
 from kybern.api.cel.messages import Messages
-from kybern.api.cel.program import ExpressionError, Program, compiled
+from kybern.api.cel.program import ExpressionError, Program, compiled, parsed
 from kybern.api.cel.tree import LIST, MAP, Node
 
 RESULTS = {"ApplyConfiguration": ("Object", "Object"), "JSONPatch": ("list<JSONPatch>", "list(JSONPatch)")}
@@ -50,11 +50,11 @@ def _key(known: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 @lru_cache(maxsize=512)
 def _mutation(text: str, known: tuple[tuple[str, str], ...]) -> Program:
     try:
-        parsed = environment.checking(known, None, _EXTENSIONS).compile(text, disable_check=True)
+        expression = parsed(environment.checking(known, None, _EXTENSIONS), text, checks=False)
     except (RuntimeError, ValueError) as error:
         raise ExpressionError(f"compilation failed: {words.compilation(str(error))}") from None
     made: dict[str, dict[str, str]] = {"JSONPatch": _JSON_PATCH}
-    for node in tree.read(parsed.serialize()).root.walk():
+    for node in tree.read(expression.serialize()).root.walk():
         if node.kind == MAP and node.name.startswith("Object"):
             made.setdefault(node.name, {}).update(dict.fromkeys(node.value, "dyn"))
     messages = Messages(variables.SCHEMA, whole=False, verbatim=True, more=made)

@@ -18,6 +18,7 @@ from kybern.api.types import Object
 
 _REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
 _MOST_NAMED = 4
+_UNCOMPILED = "messageExpression compilation failed"
 
 
 def check_rule(rule: Object, schema: Object, path: str, errors: Errors) -> None:
@@ -104,7 +105,7 @@ class Compilation:
             if program.result != "string":
                 raise ExpressionError("messageExpression must evaluate to a string")
         except ExpressionError as error:
-            self.errors.invalid(path, rule, str(error))
+            self.errors.invalid(path, rule, str(error).replace("compilation failed", _UNCOMPILED, 1))
             return
         self._spend(cost.estimate(program.tree, node, root=whole), "estimated messageExpression cost", path)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from kybern.api.cel import cost, environment, listtypes, literals, tree, words
+from kybern.api.cel import cost, environment, listtypes, literals, nesting, tree, words
 from kybern.api.cel.budget import WITHOUT, Budget
 from kybern.api.cel.errors import ExpressionError, OutOfBudget
 from kybern.api.cel.functions import authorization
@@ -115,6 +115,8 @@ class Program:
             try:
                 spend(least)
                 found = Pieces(_evaluate_counting, meter, large=values.size > _LARGE).value(root, values.values)
+            except _TooDeep:
+                found = self.run(values)
             except (ExpressionError, TooManyRounds, ValueError) as error:
                 if meter.exceeded or not isinstance(error, ExpressionError):
                     raise ExpressionError(words.OUT_OF_BUDGET) from None
@@ -150,6 +152,10 @@ class Program:
                 asked.answers[check] = await ask(check)
 
 
+class _TooDeep(Exception):
+    """An expression that counts is too deep for the library, though it isn't without that."""
+
+
 class Bound:
     """Values bound to names, converted once for all the expressions evaluated with them."""
 
@@ -182,7 +188,7 @@ def _evaluate_counting(root: Node, values: Mapping[str, Any]) -> Any:
     try:
         run = _counting(root)
     except (RuntimeError, ValueError):
-        raise ExpressionError("the expression is nested too deep") from None
+        raise _TooDeep from None
     return _result(run, environment.evaluating(counting=True).Activation(dict(values)))
 
 
@@ -253,11 +259,22 @@ def _made(
     env = environment.checking(variables, messages.pool if messages else None, extensions)
     optionals = frozenset(name for name, kind in variables if kind.startswith("optional_type<"))
     try:
-        program = Program(text, env.compile(text), optionals, schema)
+        program = Program(text, parsed(env, text), optionals, schema)
         problems = literals.problems(program.tree, text)
         return ExpressionError(f"compilation failed: {problems}") if problems else program
     except (RuntimeError, ValueError) as error:
         return ExpressionError(f"compilation failed: {words.compilation(str(error))}")
+
+
+def parsed(env: cel.Env, text: str, *, checks: bool = True) -> cel.Expression:
+    """An expression, checked; where it is too deep for the library, as one that is less so. Raises RuntimeError."""
+    try:
+        return env.compile(text, disable_check=not checks)
+    except RuntimeError as error:
+        less = nesting.reduced(text) if words.TOO_DEEP.search(str(error)) else text
+        if less == text:
+            raise
+    return env.compile(less, disable_check=not checks)
 
 
 def shown(name: str) -> str:

@@ -20,6 +20,8 @@ OUT_OF_BUDGET = "operation cancelled: actual cost limit exceeded"
 NO_OVERLOAD = "no such overload"
 TOO_MANY_ROUNDS = "Iteration budget exceeded"
 """In what the library says when it ends an evaluation."""
+TOO_DEEP = re.compile(r"max recursion depth|recursion limit")
+"""In what the parser says of expressions that are nested too deep."""
 
 NO_ATTRIBUTE = "no such attribute(s): "
 """How the failure begins that a name has no value; the name follows."""
