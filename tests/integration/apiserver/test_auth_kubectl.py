@@ -133,8 +133,9 @@ def test_a_server_that_is_told_who_may_come(tmp_path: Path) -> None:
             for family in text_string_to_metric_families(page)
             for sample in family.samples
         }
-        assert counted["authentication_attempts", ("result", "error")] >= 1
-        assert counted["authentication_attempts", ("result", "success")] >= 4
+        # The reader calls every counter that.
+        assert counted["authentication_attempts_total", ("result", "error")] >= 1
+        assert counted["authentication_attempts_total", ("result", "success")] >= 4
         assert counted["authorization_attempts_total", ("result", "allowed")] >= 4
         decided = ("decision", "allowed"), ("name", "roles"), ("type", "RBAC")
         assert counted["apiserver_authorization_decisions_total", *decided] >= 1
