@@ -10,9 +10,9 @@ from kybern.process import features
 
 @contextmanager
 def switched(**gates: bool) -> Iterator[None]:
-    """Switch these, and all back at the end."""
+    """Switch these (the rest as AllAlpha and AllBeta say, or by default), and all back at the end."""
     before = features.values()
-    features.switch({**before, **gates})
+    features.switch(gates)
     try:
         yield
     finally:

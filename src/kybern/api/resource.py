@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -112,6 +113,8 @@ class Resource:
     """Of the class: all versions, preferred first. Of an instance in a server's scheme: those that are served."""
     deprecated: Mapping[str, Deprecated] = MappingProxyType({})
     """By version."""
+    gate: str = ""
+    """The feature gate without which no version is served, whatever --runtime-config says."""
     storage_version: str = ""
     """Defaults to the first of all versions."""
     namespaced: bool = True
@@ -247,6 +250,11 @@ class Resource:
     def group_resource(self) -> str:
         """`deployments.apps`, `pods`."""
         return f"{self.plural}.{self.group}" if self.group else str(self.plural)
+
+    @cached_property
+    def group_kind(self) -> str:
+        """`apps/Deployment`, `Pod`."""
+        return f"{self.group}/{self.kind}" if self.group else self.kind
 
     def api_version(self, version: str = "") -> str:
         """`apps/v1`, `v1`: of `version`, else of the storage version."""

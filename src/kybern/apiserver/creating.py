@@ -8,7 +8,7 @@ Used by create, by update and apply where the object doesn't exist, and by verbs
 
 from __future__ import annotations
 
-from kybern.api import managedfields, meta
+from kybern.api import gated_fields, managedfields, meta
 from kybern.api.errors import AlreadyExists, APIError, BadRequest, Invalid
 from kybern.api.field import Errors
 from kybern.api.resource import Preparation, Resource
@@ -77,6 +77,7 @@ async def admitted(
             else:
                 stored["status"] = status
     user = request.user
+    gated_fields.drop(resource.group_kind, stored)
     resource.prepare_create(stored, Preparation(user.name, "", request.warnings, user.uid, user.groups, user.extra))
     errors, metadata = Errors(), stored["metadata"]
     request.warnings += meta.single_owners(metadata, meta.AFTER_ADMISSION)

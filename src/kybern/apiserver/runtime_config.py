@@ -4,16 +4,21 @@
     <group>/<version>                       prevails over them
     <group>/<version>/<resource>            prevails over all
 
+Kinds that have a feature gate are served only while it is on.
 Source: Kubernetes documentation, "Enabling or disabling API groups"; KEP-3136 Beta APIs are off by default.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 
 from kybern.api.scheme import Scheme, stable
+from kybern.process import features
 from kybern.process.daemon import OperatorError
+
+log = logging.getLogger(__name__)
 
 STAGES = {
     "api/all": re.compile(r".*"),
@@ -30,6 +35,7 @@ def apply(scheme: Scheme, config: Mapping[str, str]) -> Scheme:
     """Have the scheme serve what the flag says; gives the scheme. Raises OperatorError."""
     if config:
         chosen = _chosen(scheme, config)
+        gates = {(kind.group, kind.plural): kind.gate for kind in scheme if kind.gate}
         stages = [(STAGES[key], _stage(key, config[key])) for key in STAGES if key in config]
 
         def served(group: str, version: str, plural: str) -> bool:
@@ -38,7 +44,12 @@ def apply(scheme: Scheme, config: Mapping[str, str]) -> Scheme:
                 if pattern.fullmatch(version):
                     found = on
             found = chosen.get((group, version), found)
-            return chosen.get((group, version, plural), found)
+            found = chosen.get((group, version, plural), found)
+            gate = gates.get((group, plural))
+            if found and gate and not features.enabled(gate):
+                log.warning("%s/%s %s is not served: the feature gate %s is off", group, version, plural, gate)
+                return False
+            return found
 
         scheme.serve(served)
     return scheme

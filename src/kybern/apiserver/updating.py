@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kybern.api import managedfields, meta
+from kybern.api import gated_fields, managedfields, meta
 from kybern.api.errors import Conflict, Invalid
 from kybern.api.field import Errors
 from kybern.api.resource import Preparation, Resource
@@ -96,6 +96,7 @@ class Update:
             assert attributes.object is not None
             # Plugins too may only touch what this way in may.
             stored = attributes.object = self._split(attributes.object, old)
+        gated_fields.drop(resource.group_kind, stored, old)
         resource.prepare_update(stored, old, Preparation(request.user.name, self.subresource, request.warnings))
         if resource.has_generation and self.subresource != "status" and resource.changes_generation(stored, old):
             stored["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1

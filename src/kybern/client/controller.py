@@ -72,6 +72,8 @@ class Controller(Generic[Options]):
     name = ""
     aliases: tuple[str, ...] = ()
     """Upstream's old names, which --controllers takes too."""
+    gates: tuple[str, ...] = ()
+    """The feature gates without which it does not run."""
     by_default = True
     """Whether --controllers=* takes it in; upstream has a few that must be named."""
     workers = 5

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, Generic
 
 from kybern.client.controller import Context, Controller, Options
+from kybern.process import features
 from kybern.process.daemon import OperatorError
 
 log = logging.getLogger(__name__)
@@ -50,13 +51,20 @@ def select(flag: str, known: Known) -> list[type[Controller[Any]]]:
     return [cls for name, cls in known.items() if wanted.get(name, "*" in words and cls.by_default)]
 
 
+def _is_on(cls: type[Controller[Any]]) -> bool:
+    off = [gate for gate in cls.gates if not features.enabled(gate)]
+    if off:
+        log.info("%s does not run: the feature gate %s is off", cls.name, off[0])
+    return not off
+
+
 class Manager(Generic[Options]):
     """The controllers of one process."""
 
     def __init__(self, context: Context[Options], known: Known, controllers: str = "*") -> None:
         self.context = context
         chosen = select(controllers, known)
-        self.controllers = [cls(self.context) for cls in chosen if cls.wanted(self.context.options)]
+        self.controllers = [cls(self.context) for cls in chosen if cls.wanted(self.context.options) and _is_on(cls)]
 
     async def run(self) -> None:
         """Work until cancelled. Raises what made a controller end."""

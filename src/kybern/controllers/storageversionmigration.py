@@ -31,6 +31,7 @@ PAGE = 500
 class StorageVersionMigrator(Controller):
     name = "storage-version-migrator-controller"
     aliases = ("svm",)
+    gates = ("StorageVersionMigrator",)
     workers = 0
 
     def __init__(self, context: Context) -> None:

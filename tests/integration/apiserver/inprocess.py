@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -18,6 +18,7 @@ from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Frame, Request, Response, Stream, UserInfo
 from kybern.apiserver.runtime_config import apply
 from kybern.store.memory import MemoryStore
+from tests.gates import switched
 
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
@@ -156,18 +157,20 @@ def query(**values: Any) -> str:
 async def serving(
     options: GateOptions | None = None, beside: Api | None = None, **runtime_config: str
 ) -> AsyncIterator[Api]:
-    """A server with what every cluster has from its first moment; `**{"api/all": "true"}` serves beta and alpha too.
+    """A server with what every cluster has from its first moment; `**{"api/all": "true"}` serves beta and alpha too,
+    and has all feature gates on.
     `beside`: another server, whose store it is to share."""
     store = beside.store if beside else MemoryStore()
-    app = App(Registry(apply(builtin(), runtime_config), store))
-    health.add_routes(app)
-    app.authenticators.append(NamedUsers())
-    gates = Gates(app, options or GateOptions(enable_admission_plugins=("NodeRestriction",)))
-    await gates.start()
-    try:
-        yield Api(app, store)
-    finally:
-        await gates.stop()
-        await app.registry.close()
-        if beside is None:
-            await store.close()
+    with switched(AllAlpha=True, AllBeta=True) if runtime_config else nullcontext():
+        app = App(Registry(apply(builtin(), runtime_config), store))
+        health.add_routes(app)
+        app.authenticators.append(NamedUsers())
+        gates = Gates(app, options or GateOptions(enable_admission_plugins=("NodeRestriction",)))
+        await gates.start()
+        try:
+            yield Api(app, store)
+        finally:
+            await gates.stop()
+            await app.registry.close()
+            if beside is None:
+                await store.close()

@@ -8,6 +8,7 @@ import pytest
 
 from kybern.apiserver.runtime_config import apply
 from kybern.testing.cluster import InProcessCluster
+from tests.gates import switched
 
 GROUP = "migrate.example.com"
 TEXT = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {}}}}}
@@ -15,9 +16,11 @@ TEXT = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "o
 
 @pytest.fixture
 async def cluster():
-    async with InProcessCluster(nodes=0, scheduler=False, controllers="storage-version-migrator-controller") as made:
-        apply(made.scheme, {"storagemigration.k8s.io/v1beta1": "true"})
-        yield made
+    controllers = "storage-version-migrator-controller"
+    with switched(StorageVersionMigrator=True):
+        async with InProcessCluster(nodes=0, scheduler=False, controllers=controllers) as made:
+            apply(made.scheme, {"storagemigration.k8s.io/v1beta1": "true"})
+            yield made
 
 
 def versions(stored):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.gates import switched
 
 from kybern.api.apps.statefulset import StatefulSet
 from kybern.api.field import Errors
@@ -40,13 +41,15 @@ def complaints(obj: Object, old: Object | None = None) -> list[str]:
 
 def test_defaults() -> None:
     spec = stateful_set(volumeClaimTemplates=[dict(CLAIM)])["spec"]
-    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}}
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
     assert (spec["replicas"], spec["revisionHistoryLimit"], spec["podManagementPolicy"]) == (1, 10, "OrderedReady")
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
     claim = spec["volumeClaimTemplates"][0]
     assert (claim["kind"], claim["spec"]["volumeMode"], claim["status"]) == (
         "PersistentVolumeClaim", "Filesystem", {"phase": "Pending"},
     )  # fmt: skip
+    with switched(MaxUnavailableStatefulSet=True):
+        assert stateful_set()["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 0, "maxUnavailable": 1}
     assert stateful_set({"type": "RollingUpdate"})["spec"]["updateStrategy"] == {"type": "RollingUpdate"}
 
 

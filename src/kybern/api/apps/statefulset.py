@@ -13,6 +13,7 @@ from kybern.api.field import Errors
 from kybern.api.meta import same
 from kybern.api.resource import AGE, Column, Preparation, Resource, Scale
 from kybern.api.types import Object
+from kybern.process import features
 
 _MUTABLE = (
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
@@ -56,7 +57,8 @@ class StatefulSet(Resource):
             strategy.setdefault("rollingUpdate", {})
         if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
             strategy["rollingUpdate"].setdefault("partition", 0)
-            strategy["rollingUpdate"].setdefault("maxUnavailable", 1)
+            if features.enabled("MaxUnavailableStatefulSet"):
+                strategy["rollingUpdate"].setdefault("maxUnavailable", 1)
         policy = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
         for field in ("whenDeleted", "whenScaled"):
             policy[field] = policy.get(field) or "Retain"

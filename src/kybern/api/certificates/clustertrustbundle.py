@@ -22,6 +22,7 @@ _PATH = "spec.trustBundle"
 class ClusterTrustBundle(Resource):
     group, kind, plural = "certificates.k8s.io", "ClusterTrustBundle", "clustertrustbundles"
     versions = ("v1beta1", "v1alpha1")
+    gate = "ClusterTrustBundle"
     deprecated = {"v1beta1": Deprecated(36, 39), "v1alpha1": Deprecated(34, 37)}
     namespaced = False
     has_generation = False

@@ -46,6 +46,7 @@ def _state(obj: Object) -> str:
 class PodCertificateRequest(Resource):
     group, kind, plural = "certificates.k8s.io", "PodCertificateRequest", "podcertificaterequests"
     versions = ("v1beta1",)
+    gate = "PodCertificateRequest"
     short_names = ("pcr",)
     has_status = True
     status_keeps = METADATA

@@ -15,6 +15,7 @@ from kybern.process.clock import clock
 class DeviceTaintRule(Resource):
     group, kind, plural = "resource.k8s.io", "DeviceTaintRule", "devicetaintrules"
     versions = ("v1beta2", "v1alpha3")
+    gate = "DRADeviceTaintRules"
     deprecated = {"v1alpha3": Deprecated(36, 39)}
     namespaced = False
     has_status = True

@@ -18,6 +18,7 @@ _LIMIT, _MAX_LIMIT = 100, 1000
 class ResourcePoolStatusRequest(Resource):
     group, kind, plural = "resource.k8s.io", "ResourcePoolStatusRequest", "resourcepoolstatusrequests"
     versions = ("v1alpha3",)
+    gate = "DRAResourcePoolStatus"
     namespaced = False
     has_status = True
     status_keeps = METADATA

@@ -10,11 +10,13 @@ from kybern.api.field import Errors
 from kybern.api.resource import AGE, METADATA, Column, Preparation, Resource
 from kybern.api.scheduling.podgroups import validate_group
 from kybern.api.types import Object
+from kybern.process import features
 
 
 class PodGroup(Resource):
     group, kind, plural = "scheduling.k8s.io", "PodGroup", "podgroups"
     versions = ("v1alpha2",)
+    gate = "GenericWorkload"
     has_status = True
     status_keeps = METADATA
     columns = (
@@ -23,7 +25,9 @@ class PodGroup(Resource):
     )
 
     def default(self, obj: Object) -> None:
-        obj.setdefault("spec", {}).setdefault("disruptionMode", "Pod")
+        spec = obj.setdefault("spec", {})
+        if features.enabled("WorkloadAwarePreemption"):
+            spec.setdefault("disruptionMode", "Pod")
 
     def prepare_create(self, obj: Object, prep: Preparation) -> None:
         obj["status"] = {}

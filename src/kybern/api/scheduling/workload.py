@@ -15,6 +15,7 @@ _MAX_TEMPLATES = 8
 class Workload(Resource):
     group, kind, plural = "scheduling.k8s.io", "Workload", "workloads"
     versions = ("v1alpha2",)
+    gate = "GenericWorkload"
 
     def default(self, obj: Object) -> None:
         obj.setdefault("spec", {})
