@@ -7,17 +7,27 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from kybern.api.cel.declared import function, inside, method, opaque, succeeds
+from kybern.api.cel.goaddresses import complain
+
+_NETWORK = "network address parse error during conversion from string: "
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address:
+    """Raises AddressInvalid."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        complain(text)
+        raise
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:
     if "%" in text:
         raise ValueError(f'IP address "{text}" with zone value is not allowed')
     try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError(
-            f'IP Address "{text}" parse error during conversion from string: ParseAddr("{text}"): unable to parse IP'
-        ) from None
+        found = _parsed(text)
+    except ValueError as error:
+        raise ValueError(f'IP Address "{text}" parse error during conversion from string: {error}') from None
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         raise ValueError(f'IPv4-mapped IPv6 address "{text}" is not allowed')
     return found
@@ -44,15 +54,23 @@ def _is_link_local_multicast(value: Any) -> bool:
 
 
 def _interface(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
-    address, slash, length = text.partition("/")
-    wrong = f'network address parse error during conversion from string: netip.ParsePrefix("{text}"): '
+    address, slash, length = text.rpartition("/")
+    # Upstream says so twice.
+    wrong = f'{_NETWORK * 2}netip.ParsePrefix("{text}"): '
     if not slash:
         raise ValueError(wrong + "no '/'")
+    try:
+        found = _parsed(address)
+    except ValueError as error:
+        raise ValueError(wrong + str(error)) from None
+    if "%" in address:
+        raise ValueError(wrong + "IPv6 zones cannot be present in a prefix")
     if not length.isascii() or not length.isdigit() or (len(length) > 1 and length[0] == "0"):
         raise ValueError(wrong + f'bad bits after slash: "{length}"')
-    found = _address(address)
     if int(length) > found.max_prefixlen:
         raise ValueError(wrong + "prefix length out of range")
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        raise ValueError(f'{_NETWORK}IPv4-mapped IPv6 address "{text}" is not allowed')
     return ipaddress.ip_interface(text)
 
 

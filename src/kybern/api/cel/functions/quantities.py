@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
 from kybern.api import quantity
 from kybern.api.cel.declared import function, inside, method, opaque, succeeds
+
+_FORM = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
 
 
 def _made(amount: Decimal) -> dict[str, Any]:
@@ -18,6 +21,8 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         return _made(quantity.parse(text))
     except ValueError:
+        if _FORM.fullmatch(text):
+            raise ValueError("unable to parse quantity's suffix") from None
         raise ValueError(
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
         ) from None
@@ -34,7 +39,8 @@ def _compare(a: Any, b: Any) -> int:
 
 def _is_integer(value: Any) -> bool:
     amount = _amount(value)
-    return amount == amount.to_integral_value() and -(2**63) <= amount < 2**63
+    # What is larger is taken as the largest there is, and not for a number.
+    return amount == amount.to_integral_value() and -(2**63) <= amount < 2**63 - 1
 
 
 def _as_integer(value: Any) -> int:
