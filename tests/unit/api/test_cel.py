@@ -47,6 +47,11 @@ def value(text: str, **more: Any) -> Any:
         "'a1b2'.findAll('[0-9]') == ['1', '2']",
         "'a1b2'.findAll('[0-9]', 1) == ['1']",
         "'%s=%d %.2f %x %s %%'.format(['a', 1, 1.5, 255, [1, true, null]]) == 'a=1 1.50 ff [1, true, null] %'",
+        "'%.3f %f'.format([1234567.5, 2.0]) == '1,234,567.500 2.000000'",
+        "'%.2e'.format([1052.03]) == '1.05\u202f\u00d7\u202f10\u2070\u00b3'",
+        "'%b %o %X %x %b'.format([5, 8, 'hi', b'hi', true]) == '101 10 6869 6869 1'",
+        """'%s %s'.format([['a', 1.5, null], {'k': 1, 'a': 'x'}]) == '["a", 1.500000, null] {"a":"x", "k":1}'""",
+        """'%s'.format([[duration('90s')]]) == '[duration("90s")]'""",
         "quantity('1Gi').isGreaterThan(quantity('1000Mi'))",
         "quantity('1Gi') == quantity('1024Mi')",
         "quantity('500m').add(quantity('500m')).asInteger() == 1",
@@ -152,6 +157,14 @@ def test_what_is_no_expression(text: str, said: str) -> None:
         ("authorizer.path(' ')", "path must not be empty"),
         ("'a'.charAt(5)", "index out of range: 5"),
         ("[9223372036854775807, 1].sum()", "integer overflow"),
+        ("'%o'.format([1.5])", "error during formatting: octal clause can only be used on integers, was given double"),
+        ("'%f'.format([1])", "error during formatting: fixed-point clause can only be used on doubles, was given int"),
+        ("'%d %d'.format([1])", "index 1 out of range"),
+        ("'%q'.format([1])", 'could not parse formatting clause: unrecognized formatting clause "q"'),
+        ("uint(-1)", "unsigned integer overflow"),
+        ("bool('yes')", "type conversion error from 'string' to 'bool'"),
+        ("quantity('10Mm')", "unable to parse quantity's suffix"),
+        ("quantity('9999999999999999999999999999999999999G').asInteger()", "cannot convert value to integer"),
         ("lists.range(-1)", "lists.range: size must be non-negative, got -1"),
         ("lists.range(1000000000000)", "operation cancelled: actual cost limit exceeded"),
         ("self.l.slice(0, 3)", "cannot slice(0, 3), list is length 2"),
@@ -162,6 +175,36 @@ def test_what_fails(text: str, said: str) -> None:
     with pytest.raises(ExpressionError) as failed:
         value(text)
     assert str(failed.value) == said
+
+
+IP = "IP Address {0} parse error during conversion from string: ParseAddr({0}): "
+NETWORK = "network address parse error during conversion from string: " * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("192.168.0.1.0", "IPv4 address too long"),
+        ("1.2.3", "IPv4 address too short"),
+        ("300.1.1.1", "IPv4 field has value >255"),
+        ("1.02.3.4", "IPv4 field has octet with leading zero"),
+        ("1..2.3", 'IPv4 field must have at least one digit (at ".2.3")'),
+        ("1.a.2.3", 'unexpected character (at "a.2.3")'),
+        ("2001:db8:::68", 'each colon-separated field must have at least one digit (at ":68")'),
+        ("1::2::3", 'multiple :: in address (at ":3")'),
+        ("1:2:3", "address string too short"),
+        ("1:2:3:4:5:6:7:8:9", 'trailing garbage after address (at "9")'),
+        ("12345::", 'each group must have 4 or fewer digits (at "12345::")'),
+        ("x", "unable to parse IP"),
+    ],
+)
+def test_what_is_no_address(address: str, said: str) -> None:
+    with pytest.raises(ExpressionError) as failed:
+        value(f"ip('{address}')")
+    assert str(failed.value) == IP.format(f'"{address}"') + said
+    with pytest.raises(ExpressionError) as failed:
+        value(f"cidr('{address}/8')")
+    assert str(failed.value) == f'{NETWORK}netip.ParsePrefix("{address}/8"): ParseAddr("{address}"): {said}'
 
 
 def test_a_value_must_be_of_the_type_that_is_expected() -> None:

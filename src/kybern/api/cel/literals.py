@@ -17,7 +17,7 @@ _PRIMITIVES = ("dyn", "bool", "int", "uint", "double", "string", "bytes")
 _WELL_KNOWN = ("any", "any", "timestamp", "duration")
 _PRIMITIVE, _WRAPPER, _KNOWN, _LIST, _MAP, _MESSAGE, _OPAQUE, _NULL, _DYN = 3, 4, 5, 6, 7, 9, 14, 2, 1
 _MAY_MIX = frozenset(("format",))
-"""Functions whose lists may have items of several types."""
+"""Functions whose lists and maps may have values of several types."""
 
 
 def problems(tree: Tree, text: str) -> str:
@@ -32,12 +32,12 @@ def _shown(text: str, offset: int, said: str) -> str:
 
 
 def _walk(tree: Tree, node: Node, mixed: bool = False) -> Iterator[tuple[Node, str]]:
-    """(node, complaint) pairs, in order. `mixed`: lists here may have several types."""
+    """(node, complaint) pairs, in order. `mixed`: lists and maps here may have several types."""
     if node.kind == CALL:
         yield from _argument(node)
     elif node.kind == LIST and not mixed:
         yield from _same(tree, node.parts)
-    elif node.kind == MAP and not node.name:
+    elif node.kind == MAP and not node.name and not mixed:
         yield from _same(tree, node.parts[::2])
         yield from _same(tree, node.parts[1::2])
     for part in node.parts:
