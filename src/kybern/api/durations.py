@@ -31,6 +31,18 @@ def human(seconds: float) -> str:
     return f"{days // 365}y"
 
 
+def go_duration(seconds: float) -> str:
+    """As Go writes it, to the microsecond: `501.2ms`, `1.25s`, `1m0.5s`, `2h0m0s`."""
+    whole = round(seconds * 1_000_000)
+    if whole < 1_000_000:
+        return f"{whole / 1000:.3f}".rstrip("0").rstrip(".") + "ms"
+    minutes, micros = divmod(whole, 60_000_000)
+    text = f"{micros / 1_000_000:.6f}".rstrip("0").rstrip(".") + "s"
+    if minutes >= 60:
+        return f"{minutes // 60}h{minutes % 60}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
 def _two(big: int, unit: str, small: int, small_unit: str) -> str:
     return f"{big}{unit}{small}{small_unit}" if small else f"{big}{unit}"
 

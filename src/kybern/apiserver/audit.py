@@ -18,6 +18,7 @@ from urllib.parse import quote
 import orjson
 
 from kybern.api import codec, protobuf, protobuf_encode
+from kybern.api.durations import go_duration
 from kybern.api.errors import APIError, InternalError
 from kybern.api.types import Object
 from kybern.apiserver.app import Decision
@@ -38,11 +39,13 @@ from kybern.apiserver.audit_policy import (
 from kybern.apiserver.dispatch import LONG_RUNNING
 from kybern.apiserver.following import followed
 from kybern.apiserver.request import Request, Response, Stream, Upgrade, UserInfo
-from kybern.process.clock import clock, new_uid
+from kybern.process.clock import clock, monotonic, new_uid
 
 VERSION = "audit.k8s.io/v1"
 MAX_ID = 64
 MAX_AGENT = 1024
+SLOW_SECONDS = 0.5
+"""How long a request took is noted from here on."""
 _NAMED = ("namespace", "name", "uid", "resourceVersion")
 _STATUSES = (b'{"kind":"Status",', protobuf_encode.head("v1", "Status"))
 _PATH = "/:@!$&'()*+,;=~"
@@ -104,7 +107,7 @@ class Trail:
         self._audit, self._request, self._verdict = audit, request, verdict
         self._refused = False
         self._referred: Object | None = None
-        self._began = clock.micro_stamp()
+        self._began, self._arrived = clock.micro_stamp(), monotonic()
         self._user = _user(user) if user else {}
         self._asked: Object = {}
         self._impersonated: Object | None = None
@@ -164,6 +167,12 @@ class Trail:
         if self._verdict.level >= level:
             self._annotations.setdefault(key, value)
 
+    def deprecated(self, gone_in: str) -> None:
+        """It is for a version that is deprecated, and will be gone in a release, if that is said."""
+        self.annotate("k8s.io/deprecated", "true")
+        if gone_in:
+            self.annotate("k8s.io/removed-release", gone_in)
+
     def panicked(self, error: Exception) -> None:
         """The server failed at it; nothing comes after."""
         status = {"metadata": {}, "status": "Failure", "message": f"APIServer panic'd: {error}"}
@@ -183,6 +192,8 @@ class Trail:
         def complete(content: bytes = b"") -> None:
             if not self._over:
                 self._over = True
+                if (took := monotonic() - self._arrived) > SLOW_SECONDS:
+                    self.annotate("apiserver.latency.k8s.io/total", go_duration(took))
                 self._emit(COMPLETE, status, objects=True, answer=(content, _content_type(response)))
 
         if isinstance(body, bytes) and not isinstance(response, Stream | Upgrade):

@@ -90,7 +90,10 @@ async def dispatch(app: App, request: Request) -> Response:
     request.resource = resource
     if request.method not in METHODS and info.subresource != "proxy":
         raise MethodNotSupported(_NOT_ALLOWED, details={})
-    request.warnings += resource.warnings_of(info.version)
+    if deprecated := resource.warnings_of(info.version):
+        request.warnings += deprecated
+        if request.trail is not None:
+            request.trail.deprecated(resource.gone_in(info.version))
     if info.subresource:
         return await _subresource(app, request, resource)
     virtual = VIRTUAL.get((info.group, info.resource))

@@ -140,6 +140,11 @@ def test_a_watch_is_written_when_it_starts_and_when_it_ends(kubectl: Kubectl, lo
     assert [event["stage"] for event in logged("watch", "pods", 2)] == ["ResponseStarted", "ResponseComplete"]
 
 
+def test_what_is_deprecated_is_marked(kubectl: Kubectl, logged: Logged) -> None:
+    kubectl.run("get", "--raw", "/api/v1/namespaces/default/endpoints")
+    assert logged("list", "endpoints", 1)[0]["annotations"]["k8s.io/deprecated"] == "true"
+
+
 def test_an_exec_is_written_with_its_command(kubectl: Kubectl, logged: Logged) -> None:
     pod = {
         "apiVersion": "v1",

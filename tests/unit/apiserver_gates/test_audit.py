@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kybern.apiserver import audit as audit_module
 from kybern.apiserver import info
 from kybern.apiserver.app import Decision
 from kybern.apiserver.audit import Audit
@@ -310,3 +311,21 @@ async def test_managed_fields_are_left_out_where_the_policy_says_so(tmp_path: Pa
     written.begin(f"GET {PODS}").answered(Response(200, json.dumps(written2).encode()))
     found = [event["responseObject"] for event in written.events() if event["stage"] == "ResponseComplete"]
     assert found == [{"metadata": {"name": "a"}}, {"kind": "PodList", "items": [{"metadata": {"name": "a"}}]}]
+
+
+async def test_long_and_deprecated_requests_are_marked(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([100.0, 100.4, 200.0, 261.25])
+    monkeypatch.setattr(audit_module, "monotonic", lambda: next(times))
+    written.begin(f"GET {PODS}/quick").answered(Response(200, b"{}"))
+    slow = written.begin(f"GET {PODS}/slow")
+    slow.deprecated("1.40")
+    slow.answered(Response(200, b"{}"))
+    _, quick, _, late = (event.get("annotations", {}) for event in written.events())
+    decided = {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": "RBAC: allowed"}
+    assert quick == decided
+    assert late == {
+        **decided,
+        "apiserver.latency.k8s.io/total": "1m1.25s",
+        "k8s.io/deprecated": "true",
+        "k8s.io/removed-release": "1.40",
+    }

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from kybern.api.durations import go_duration
 from kybern.api.errors import APIError, from_status
 from kybern.api.types import Object
 from kybern.apiserver.webhooks.credentials import NOBODY, Credentials, Identity
@@ -63,7 +64,7 @@ class Hook:
 
     async def post(self, document: Object, *, timeout: float, tell: bool = True) -> Object:
         """Post a document. `tell`: the server hears of the timeout, in seconds. Raises CallFailed."""
-        target = f"{self._path}?timeout={_go_duration(timeout)}" if tell else self._path or "/"
+        target = f"{self._path}?timeout={go_duration(timeout)}" if tell else self._path or "/"
         headers = dict(_HEADERS)
         tracing.inject(headers)
         if token := self._bearer():
@@ -218,8 +219,3 @@ def _distrusted(error: ssl.SSLCertVerificationError) -> str:
     if "expired" in said or "not yet valid" in said:
         return "certificate has expired or is not yet valid"
     return "certificate signed by unknown authority"
-
-
-def _go_duration(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{whole // 60}m{whole % 60}s" if whole >= 60 else f"{whole}s"
