@@ -132,6 +132,11 @@ class Step:
     """Whether it goes when nothing is left in it."""
 
 
+def gates() -> set[str]:
+    """Those that have fields."""
+    return {gate for rule in RULES for gate in rule.gates.split()}
+
+
 def drop(kind: str, obj: Object, old: Object | None = None) -> None:
     """Take from `obj`, of the kind `group/Kind`, what is of gates that are off and isn't in `old`."""
     steps = _compiled(features.version).get(kind)

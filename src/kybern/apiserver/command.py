@@ -10,9 +10,11 @@ import os
 import ssl
 from contextlib import AsyncExitStack
 
+from kybern.api import gated_fields
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
 from kybern.apiserver import flags, flags_audit, flags_auth, flags_tls, health, runtime_config, selfmade
+from kybern.apiserver.admission import order
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.authorities import verified_chain
 from kybern.apiserver.encryption import Encryption
@@ -34,13 +36,20 @@ log = logging.getLogger(__name__)
 
 _PAGES = ("/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version")
 
+GATES = frozenset((
+    "APIResponseCompression", "ClusterTrustBundle", "ComponentFlagz", "ComponentStatusz", "DRADeviceTaintRules",
+    "DRAResourcePoolStatus", "HPAScaleToZero", "StorageVersionHash", "WatchList", *order.GATED.values(),
+    *gated_fields.gates(),
+))  # fmt: skip
+"""The feature gates that are heeded here."""
+
 add_flags = flags.add_flags
 
 
 async def run(args: argparse.Namespace) -> int | None:
     """Serve until signalled. Raises OperatorError."""
     flags.check(args)
-    features.start(args.feature_gates)
+    features.start(args.feature_gates, GATES)
     try:
         await run_until_signalled(serve(args))
     except SchemaUnavailable as error:

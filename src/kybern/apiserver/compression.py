@@ -16,6 +16,7 @@ from isal import isal_zlib
 from kybern.api.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 from kybern.apiserver.limits import MAX_BODY
 from kybern.apiserver.request import Request, Response, Stream, Upgrade
+from kybern.process import features
 
 THRESHOLD = 128 * 1024
 """Bytes; a smaller answer goes as it is."""
@@ -30,7 +31,9 @@ _GZIP = 31
 def compressed(request: Request, response: Response) -> Response:
     """The answer, or the same compressed where its client wants that and it is worth it."""
     length = _length(response)
-    if length <= THRESHOLD or not _takes_gzip(request.headers.get("accept-encoding", "")):
+    if length <= THRESHOLD or not features.enabled("APIResponseCompression"):
+        return response
+    if not _takes_gzip(request.headers.get("accept-encoding", "")):
         return response
     if any(name == "content-encoding" for name, _ in response.headers):
         return response

@@ -22,6 +22,7 @@ from kybern.apiserver.aggregator.priorities import CUSTOM, priority
 from kybern.apiserver.answers import rendered
 from kybern.apiserver.negotiation import JSON, PROTOBUF, YAML, Shape, aggregated, unconverted
 from kybern.apiserver.request import Request, Response
+from kybern.process import features
 
 GROUP_ORDER = (
     "", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
@@ -241,7 +242,7 @@ def _entries(resource: Resource, version: str) -> Iterable[Object]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if _stored(resource):
+    if _stored(resource) and features.enabled("StorageVersionHash"):
         entry["storageVersionHash"] = storage_hash(resource)
     yield entry
     for sub in subresources(resource):

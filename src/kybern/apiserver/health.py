@@ -8,7 +8,7 @@ from collections.abc import Callable
 from kybern.apiserver.app import App, Handler
 from kybern.apiserver.request import Request, Response, json_response
 from kybern.apiserver.stages import HOOK
-from kybern.process import metrics
+from kybern.process import features, metrics
 from kybern.process.clock import monotonic
 from kybern.process.version import VERSION
 from kybern.process.zpages import Page, ZPages
@@ -36,8 +36,11 @@ def add_routes(app: App) -> None:
 
 def add_zpages(app: App, pages: ZPages) -> None:
     """Serve /statusz and /flagz."""
-    for path, page in (("/statusz", pages.statusz), ("/flagz", pages.flagz)):
-        app.route(path, _zpage(page))
+    for path, page, gate in (
+        ("/statusz", pages.statusz, "ComponentStatusz"), ("/flagz", pages.flagz, "ComponentFlagz"),
+    ):  # fmt: skip
+        if features.enabled(gate):
+            app.route(path, _zpage(page))
 
 
 def _zpage(page: Callable[[str], Page]) -> Handler:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kybern.client import leading
 from kybern.client.kubeconfig import connect, in_cluster, load
 from kybern.controllers import signing_flags
-from kybern.controllers.manager import Manager
+from kybern.controllers.manager import Manager, discover
 from kybern.controllers.options import Options
 from kybern.controllers.serviceaccount_token import read_key
 from kybern.process import features
@@ -67,7 +67,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int | None:
-    features.start(args.feature_gates)
+    features.start(args.feature_gates, {gate for one in discover().values() for gate in one.gates})
     client = connect(load(args.kubeconfig) if args.kubeconfig else in_cluster(), "kube-controller-manager")
     try:
         manager = Manager(client, options(args), args.controllers)

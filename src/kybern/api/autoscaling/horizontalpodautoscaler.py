@@ -12,6 +12,7 @@ from kybern.api.cells import at, number
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
+from kybern.process import features
 
 _SCALE_UP = (("Pods", 4, 15), ("Percent", 100, 15))
 _SCALE_DOWN = (("Percent", 100, 15),)
@@ -60,7 +61,11 @@ class HorizontalPodAutoscaler(Resource):
         obj["status"] = {"desiredReplicas": 0}
 
     def validate(self, obj: Object, errors: Errors) -> None:
-        metrics.validate_spec(obj["spec"], errors)
+        metrics.validate_spec(obj["spec"], errors, 0 if features.enabled("HPAScaleToZero") else 1)
+
+    def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        zero = features.enabled("HPAScaleToZero") or at(old, "spec", "minReplicas") == 0
+        metrics.validate_spec(obj["spec"], errors, 0 if zero else 1)
 
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         for name in ("currentReplicas", "desiredReplicas"):

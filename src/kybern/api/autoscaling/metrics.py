@@ -51,11 +51,11 @@ def _one(spec: Object, status: Object) -> str:
     return f"{metric.get('name')}: {used}/{'<auto>' if wanted is None else f'{wanted}%'}"
 
 
-def validate_spec(spec: Object, errors: Errors) -> None:
-    """The whole spec."""
+def validate_spec(spec: Object, errors: Errors, bound: int = 1) -> None:
+    """The whole spec; `bound`: the fewest replicas that minReplicas may be."""
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
-    if least is not None and least < 1:  # scaling to zero is alpha in v1.36, and off
-        errors.invalid("spec.minReplicas", least, "must be greater than or equal to 1")
+    if least is not None and least < bound:
+        errors.invalid("spec.minReplicas", least, f"must be greater than or equal to {bound}")
     if most < 1:
         errors.invalid("spec.maxReplicas", most, "must be greater than 0")
     if least is not None and most < least:

@@ -48,6 +48,7 @@ from kybern.apiserver.admission.taintnodesbycondition import TaintNodesByConditi
 from kybern.apiserver.admission.validatingpolicy import ValidatingAdmissionPolicy
 from kybern.apiserver.admission.validatingwebhook import ValidatingAdmissionWebhook
 from kybern.apiserver.app import App
+from kybern.process import features
 from kybern.process.daemon import OperatorError
 
 ORDER: tuple[type[Plugin], ...] = (
@@ -117,6 +118,10 @@ ALWAYS_ON = frozenset({RoleEscalation.name, PolicyParams.name, DeviceAdminAccess
 """Not plugins by upstream's count, and so not named in flags: rules of roles, of policies, of claims and of CRDs."""
 
 
+GATED = {MutatingAdmissionPolicy.name: "MutatingAdmissionPolicy", PodTopologyLabels.name: "PodTopologyLabelsAdmission"}
+"""Plugins -> the feature gates without which they do nothing."""
+
+
 def chain(app: App, enable: Collection[str] = (), disable: Collection[str] = ()) -> AdmissionChain:
     """The chain of --enable-admission-plugins and --disable-admission-plugins. Raises OperatorError for unknown names
     and those in both."""
@@ -131,6 +136,7 @@ def chain(app: App, enable: Collection[str] = (), disable: Collection[str] = ())
             f"{', '.join(sorted(both))}: in --enable-admission-plugins and --disable-admission-plugins; choose one"
         )
     off = (set(disable) | OFF_BY_DEFAULT) - set(enable)
+    off |= {name for name, gate in GATED.items() if not features.enabled(gate)}
     made = AdmissionChain([plugin(app) for plugin in ORDER if plugin.name not in off])
     app.telemetry.registry.register(made.metrics)
     return made

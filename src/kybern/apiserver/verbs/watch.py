@@ -19,6 +19,7 @@ from kybern.apiserver.selection import selection
 from kybern.apiserver.watch_cache import WatchCache
 from kybern.apiserver.watcher import FailedWatch, FutureWatcher, View, Watcher
 from kybern.apiserver.watcher_protobuf import ProtobufView
+from kybern.process import features
 from kybern.process.clock import random
 
 _FOREVER = 10 * 365 * 86400
@@ -79,6 +80,9 @@ def _check_options(request: Request) -> None:
     errors = Errors()
     match, asked = request.arg("resourceVersionMatch"), request.arg("sendInitialEvents")
     if asked:
+        if not features.enabled("WatchList"):
+            detail = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+            errors.forbidden("sendInitialEvents", detail)
         if match != "NotOlderThan":
             detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
             errors.forbidden("resourceVersionMatch", detail)
