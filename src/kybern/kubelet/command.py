@@ -15,6 +15,7 @@ from kybern.kubelet.config import Config
 from kybern.kubelet.kubelet import Kubelet
 from kybern.process import features
 from kybern.process.daemon import OperatorError, run_until_signalled
+from kybern.process.zpages import flags_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ FLAGS = (
 )  # fmt: skip
 
 
+_GATES = ("ComponentFlagz", "ComponentStatusz")
+"""The feature gates that are heeded here."""
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="", metavar="FILE", help="a KubeletConfiguration; flags go before it")
     features.add_flag(parser)
@@ -136,12 +141,12 @@ def configure(args: argparse.Namespace) -> Config:
         except ValueError as error:
             raise OperatorError(f"--{flag.name}: {error}") from None
         given |= value if flag.setting == "eviction" else {flag.setting: value}
-    features.start(args.feature_gates, file=given.pop("feature_gates", None), prefixed=False)
+    features.start(args.feature_gates, _GATES, file=given.pop("feature_gates", None), prefixed=False)
     if given.get("authorization_mode", "AlwaysAllow") not in ("AlwaysAllow", "Webhook"):
         raise OperatorError(f"--authorization-mode {given['authorization_mode']} is neither AlwaysAllow nor Webhook")
     if given.get("bootstrap_kubeconfig") and not given.get("kubeconfig"):
         raise OperatorError("--bootstrap-kubeconfig needs --kubeconfig: where to write what it gets")
-    return settings.to_config(given)
+    return settings.to_config(given | {"flags": flags_of(args)})
 
 
 def connect(config: Config) -> Client | None:

@@ -80,6 +80,8 @@ class Config:
     serialize_image_pulls: bool = True
     enable_debugging: bool = True
     """Whether logs, exec, attach and port-forward are served."""
+    flags: dict[str, str] = field(default_factory=dict)
+    """As they were given, for /flagz."""
 
     @property
     def seccomp_root(self) -> Path:

@@ -18,8 +18,9 @@ from kybern.kubelet.http.message import TEXT, Answer, Refused, Request, Response
 from kybern.kubelet.http.served import Served
 from kybern.kubelet.http.tls import server_context
 from kybern.kubelet.runtime.client import RuntimeFailure
-from kybern.process import metrics
+from kybern.process import features, metrics
 from kybern.process.health import Check, HealthServer, respond, serve_health
+from kybern.process.zpages import ZPages
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,11 @@ class Server:
             "configz": self._configz,
             "logs": self._node_logs,
         }
+        paths = sorted(f"/{first}" for first in self._routes)
+        self._zpages = ZPages("kubelet", config.flags, paths)
+        for page, gate in (("statusz", "ComponentStatusz"), ("flagz", "ComponentFlagz")):
+            if features.enabled(gate):
+                self._routes[page] = self._zpage
 
     async def start(self) -> None:
         """Listen, with TLS and, unless its port is 0, for health checks in plain. Raises OperatorError."""
@@ -143,6 +149,12 @@ class Server:
     async def _configz(self, request: Request, path: list[str]) -> Answer:
         _named(path, 0)
         return json_response({"kubeletconfig": listing.configuration(self._config)})
+
+    async def _zpage(self, request: Request, path: list[str]) -> Answer:
+        _named(path, 0)
+        page = self._zpages.statusz if request.path.startswith("/statusz") else self._zpages.flagz
+        made = page(request.headers.get("accept", ""))
+        return Response(made.status, made.body, made.content_type)
 
     async def _node_logs(self, request: Request, path: list[str]) -> Answer:
         return Response(405, b"logs endpoint is disabled.", TEXT)

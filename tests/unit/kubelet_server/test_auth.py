@@ -156,6 +156,8 @@ async def test_without_an_answer_nobody_is_let_in(start: Starter, authority: Aut
         ("/runningpods/", ["pods", "proxy"]),
         ("/healthz/log", ["healthz", "proxy"]),
         ("/configz", ["configz", "proxy"]),
+        ("/statusz", ["statusz"]),
+        ("/flagz", ["configz"]),
         ("/containerLogs/a/b/c", ["proxy"]),
         ("/podsX", ["proxy"]),
         ("/", ["proxy"]),

@@ -80,6 +80,10 @@ async def test_running_pods_are_what_the_runtime_has(node: Node) -> None:
 
 
 async def test_the_configuration_is_upstreams_kind(node: Node) -> None:
+    status, body = await node.ask("/statusz")
+    assert status == 200 and body.startswith(b"kubelet statusz\n")
+    status, body = await node.ask("/flagz")
+    assert status == 200 and body.startswith(b"kubelet flags\n")
     _, body = await node.ask("/configz")
     config = orjson.loads(body)["kubeletconfig"]
     assert (config["kind"], config["maxPods"], config["syncFrequency"]) == ("KubeletConfiguration", 110, "1m0s")

@@ -25,9 +25,10 @@ ALLOWED_SECONDS, DENIED_SECONDS = 300.0, 30.0
 """How long a review's answer counts."""
 _MAX_KEPT = 4096
 _VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_FINE = {"pods": "pods", "runningpods": "pods", "healthz": "healthz", "configz": "configz", "statusz": "statusz"}
+_FINE = {"pods": "pods", "runningpods": "pods", "healthz": "healthz", "configz": "configz"}
 """First segment of a path -> a subresource that is enough; else the general one counts."""
-_GENERAL = {"stats": "stats", "metrics": "metrics", "logs": "log", "checkpoint": "checkpoint"}
+_GENERAL = {"stats": "stats", "metrics": "metrics", "logs": "log", "checkpoint": "checkpoint", "statusz": "statusz",
+            "flagz": "configz"}  # fmt: skip
 
 T = TypeVar("T")
 
