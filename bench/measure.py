@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,13 +79,12 @@ def api_server() -> Iterator[Server]:
 
 
 def _wait(url: str, child: subprocess.Popen[bytes]) -> None:
-    import urllib.request
-
+    context = tls()  # once: it reads all of the system's authorities, which takes longer than a poll
     request = urllib.request.Request(f"{url}/readyz", headers={"Authorization": f"Bearer {TOKEN}"})
     for _ in range(2000):
         if child.poll() is not None:
             raise SystemExit(f"the API server ended with {child.returncode}")
-        with contextlib.suppress(OSError), urllib.request.urlopen(request, context=tls(), timeout=2) as answer:
+        with contextlib.suppress(OSError), urllib.request.urlopen(request, context=context, timeout=2) as answer:
             if answer.status == 200:
                 return
         time.sleep(0.01)

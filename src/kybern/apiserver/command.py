@@ -17,7 +17,6 @@ from kybern.apiserver import flags, flags_audit, flags_auth, flags_tls, health, 
 from kybern.apiserver.admission import order
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.authorities import verified_chain
-from kybern.apiserver.encryption import Encryption
 from kybern.apiserver.gates import DEFAULT_ISSUER, GateOptions, Gates
 from kybern.apiserver.kubelets import ADDRESS_TYPES, Kubelets
 from kybern.apiserver.registry import Registry
@@ -77,6 +76,8 @@ async def serve(args: argparse.Namespace) -> None:
         app.checks |= {"etcd": store.problem, "etcd-readiness": store.problem}
         app.live_until = monotonic() + flags.seconds("--livez-grace-period", args.livez_grace_period)
         if args.encryption_provider_config:
+            from kybern.apiserver.encryption import Encryption
+
             encryption = Encryption(args.encryption_provider_config, registry.scheme, store)
             stack.push_async_callback(encryption.close)
             await encryption.start()

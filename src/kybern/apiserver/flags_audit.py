@@ -12,7 +12,6 @@ from kybern.apiserver import audit_policy
 from kybern.apiserver.audit import Audit
 from kybern.apiserver.audit_log import AuditLog
 from kybern.apiserver.audit_outputs import BATCH, BLOCKING, MODES, STRICT, Batches, LogOutput, Output, batched_log
-from kybern.apiserver.audit_webhook import AuditWebhook
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import boolean, duration
 
@@ -130,6 +129,8 @@ def _log(args: argparse.Namespace) -> Output:
 
 
 def _webhook(args: argparse.Namespace) -> Output:
+    from kybern.apiserver.audit_webhook import AuditWebhook
+
     given = _of(args, "webhook")
     limit, batch_limit = _limits(given)
     webhook = AuditWebhook(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kybern.api.flowcontrol.bootstrap import GROUP as GROUP_OF_FLOWS
 from kybern.apiserver import stages
@@ -29,7 +31,6 @@ from kybern.apiserver.discovery import Discovery
 from kybern.apiserver.flowcontrol import debug
 from kybern.apiserver.flowcontrol.control import SCHEMAS, FlowControl
 from kybern.apiserver.flowcontrol.inflight import Inflight
-from kybern.apiserver.openapi import OpenAPI
 from kybern.apiserver.presence import Presence
 from kybern.apiserver.request import JSON, Request, Response, json_response
 from kybern.apiserver.services.running import Services
@@ -44,6 +45,9 @@ from kybern.apiserver.tokens import (
 )
 from kybern.apiserver.webhooks.services import ServiceResolver
 from kybern.process.daemon import OperatorError
+
+if TYPE_CHECKING:
+    from kybern.apiserver.openapi import OpenAPI
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
@@ -209,7 +213,15 @@ class Gates:
         certificate, key = self.options.proxy_client_cert_file, self.options.proxy_client_key_file
         identity = (certificate, key) if certificate and key else None
         made = Aggregator(self.app, identity, redirects=not self.options.aggregator_reject_forwarding_redirect)
-        self._discovery.others = self._openapi.others = made
+        self._discovery.others = made
+        return made
+
+    @cached_property
+    def _openapi(self) -> OpenAPI:
+        from kybern.apiserver.openapi import OpenAPI
+
+        made = OpenAPI(self.app.registry.scheme, self._discovery)
+        made.others = self._aggregator
         return made
 
     def _route_documents(self) -> None:
@@ -221,10 +233,9 @@ class Gates:
 
         for path in ("/api", "/api/*", "/apis", "/apis/*"):
             app.route(path, discover)
-        openapi = self._openapi = OpenAPI(app.registry.scheme, discovery)
 
         async def describe(_: App, request: Request) -> Response:
-            return await openapi.serve(request)
+            return await self._openapi.serve(request)
 
         for path in ("/openapi/v2", "/openapi/v3", "/openapi/v3/*"):
             app.route(path, describe)

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from kybern.api.errors import ServiceUnavailable
 from kybern.apiserver.kubelets import unreachable
-from kybern.apiserver.links import Links
 from kybern.apiserver.pools import Passed, Pools, Where
 from kybern.apiserver.request import Request, Response, Upgrade
 from kybern.apiserver.webhooks.client import explained
@@ -75,6 +74,8 @@ async def forward(pools: Pools, request: Request, url: str, tls: ssl.SSLContext 
     response = await pass_on(pools, request, Where(url, tls))
     if response.status == 101:
         return response
+    from kybern.apiserver.links import Links
+
     base = request.path[: len(request.path) - len(request.info.rest)]
     links = Links(base, frozenset((urlsplit(url).netloc, request.headers.get("host", ""))))
     headers = dict(response.headers)

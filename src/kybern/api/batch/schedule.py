@@ -10,7 +10,6 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _DESCRIPTORS = {
     "@yearly": "0 0 1 1 *",
@@ -105,6 +104,8 @@ def parse(text: str, zone: str = "") -> Schedule:
 
 def time_zone(name: str) -> tzinfo:
     """A zone of the IANA database. Raises ScheduleError."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
