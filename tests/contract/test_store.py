@@ -260,6 +260,15 @@ async def test_watch_resumes_from_a_revision(store: Store) -> None:
     assert [e.entry for e in heard.events] == [second, third]
 
 
+async def test_a_watch_that_begins_in_the_past_has_heard_all_after_progress(store: Store) -> None:
+    # Large values: it takes a while until all are told.
+    entries = [await store.create(f"{PODS}{number:03}", b"x" * 100_000) for number in range(60)]
+    heard, watch = await watching(store, after=entries[0].mod_revision)
+    await watch.progress()
+    assert [event.entry.key for event in heard.events] == [entry.key for entry in entries[1:]]
+    assert watch.revision >= entries[-1].mod_revision
+
+
 async def test_watch_from_a_revision_to_come(store: Store) -> None:
     now = await store.revision()
     heard, _ = await watching(store, after=now + 1)

@@ -42,6 +42,8 @@ def snapshot() -> dict[str, list[str]]:
     """Everything `down` has to put back, by name."""
     links = [re.sub(r"@.*", "", line.split()[0]) for line in _lines("ip", "-brief", "link")]
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    # iproute2 makes it with the first named namespace that a machine ever has, and it stays.
+    mounts = [path for path in mounts if path != "/run/netns"]
     return {
         "nftables": _lines("nft", "--stateless", "list", "ruleset"),
         "iptables": [line for line in _lines("iptables-save") if line.startswith(("-A", "-N"))],

@@ -51,11 +51,9 @@ def select(flag: str, known: Known) -> list[type[Controller[Any]]]:
     return [cls for name, cls in known.items() if wanted.get(name, "*" in words and cls.by_default)]
 
 
-def _is_on(cls: type[Controller[Any]]) -> bool:
-    off = [gate for gate in cls.gates if not features.enabled(gate)]
-    if off:
-        log.info("%s does not run: the feature gate %s is off", cls.name, off[0])
-    return not off
+def _gate_off(cls: type[Controller[Any]]) -> str:
+    """The feature gate for which a controller doesn't run, or ""."""
+    return next((gate for gate in cls.gates if not features.enabled(gate)), "")
 
 
 class Manager(Generic[Options]):
@@ -63,11 +61,14 @@ class Manager(Generic[Options]):
 
     def __init__(self, context: Context[Options], known: Known, controllers: str = "*") -> None:
         self.context = context
-        chosen = select(controllers, known)
-        self.controllers = [cls(self.context) for cls in chosen if cls.wanted(self.context.options) and _is_on(cls)]
+        chosen = [cls for cls in select(controllers, known) if cls.wanted(context.options)]
+        self._off = {cls.name: gate for cls in chosen if (gate := _gate_off(cls))}
+        self.controllers = [cls(context) for cls in chosen if cls.name not in self._off]
 
     async def run(self) -> None:
         """Work until cancelled. Raises what made a controller end."""
+        for name, gate in self._off.items():
+            log.info("%s does not run: the feature gate %s is off", name, gate)
         log.info("running %s", ", ".join(one.name for one in self.controllers))
         self.context.informers.start()
         tasks = [asyncio.create_task(one.run(), name=one.name) for one in self.controllers]

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 RETRY = 0.2
 """Seconds before a watch that ended is begun anew."""
+CATCH_UP = 5.0
+"""Seconds that a watch gets to hear everything that has happened."""
 RENEWAL = 2.0
 """Seconds that a watch gets to be heard of, before it is begun anew because it lags."""
 
@@ -80,6 +82,11 @@ class EtcdWatch(Listener):
 
     async def progress(self) -> None:
         await self._changes.catch_up()
+        if self.position is not None and self.task:
+            # The others have heard it all, but this one is still being told of the past.
+            await asyncio.wait({self.task}, timeout=CATCH_UP)
+            if self.position is not None and not self.cancelled:
+                raise StoreUnavailable("etcd: the past of a watch takes too long to come")
 
     def cancel(self) -> None:
         if not self.cancelled:
@@ -163,7 +170,7 @@ class Changes:
         self._renew()
         return False
 
-    async def catch_up(self, timeout: float = 5.0) -> None:
+    async def catch_up(self, timeout: float = CATCH_UP) -> None:
         """Hear everything that has happened. Raises StoreUnavailable where that takes longer."""
         if not await self.reach(await self._revision(), timeout):
             raise StoreUnavailable(self.problem or f"etcd at {self._client.endpoint}: its watch doesn't keep up")
