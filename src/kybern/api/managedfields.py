@@ -76,6 +76,19 @@ def _is_entry(entry: Object) -> bool:
     return known and isinstance(entry.get("fieldsV1"), dict) and fieldsets.is_valid(entry["fieldsV1"])
 
 
+def problem(entries: list[Object] | None) -> str:
+    """What is wrong with the first entry that is wrong, or ""."""
+    for number, entry in enumerate(entries or ()):
+        path, operation, kind = f"managedFields[{number}]", entry.get("operation") or "", entry.get("fieldsType") or ""
+        if operation not in (UPDATE, APPLY):
+            return f'{path}.operation: Invalid value: "{operation}": must be `Apply` or `Update`'
+        if kind != "FieldsV1":
+            return f'{path}.fieldsType: Invalid value: "{kind}": must be `FieldsV1`'
+        if not _is_entry(entry):
+            return f"{path}.fieldsV1: Invalid value: is no set of fields"
+    return ""
+
+
 def encode(entries: list[Entry]) -> list[Object]:
     """Sorted as upstream sorts them; managers without fields vanish."""
     kept = [entry for entry in entries if entry.fields]

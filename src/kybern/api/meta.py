@@ -26,10 +26,15 @@ def generate_name(prefix: str) -> str:
     return f"{prefix[:_GENERATED_PREFIX_LIMIT]}{name_suffix()}"
 
 
-def fill_create(metadata: Object, *, generation: bool) -> None:
-    """What the server sets on a new object; drops what clients may not choose. The name is generated if asked for."""
+def wipe(metadata: Object) -> None:
+    """Drop what clients may not choose of a new object."""
     for field in _SERVER_SET:
         metadata.pop(field, None)
+
+
+def fill_create(metadata: Object, *, generation: bool) -> None:
+    """What the server sets on a new object, whatever was there. The name is generated if asked for."""
+    wipe(metadata)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generate_name(metadata["generateName"])
     metadata["uid"] = new_uid()

@@ -1,7 +1,9 @@
 """Creating an object: the steps between a decoded body and the store, in order.
 
-    metadata -> defaults -> admission -> prepare_create -> validation -> validating admission -> allocation ->
-    managedFields -> store
+    defaults -> managedFields -> admission -> metadata -> prepare_create -> validation -> validating admission ->
+    allocation -> store
+
+What admission and the server fill in is nobody's in managedFields, and admission sees neither a uid nor a made name.
 
 Used by create, by update and apply where the object doesn't exist, and by verbs that make objects.
 """
@@ -33,17 +35,16 @@ async def create(
         raise BadRequest("resourceVersion should not be set on objects to be created")
     stored = resource.to_storage(obj)
     metadata = stored["metadata"] = dict(stored["metadata"])
-    generated = "" if metadata.get("name") else str(metadata.get("generateName") or "")
-    meta.fill_create(metadata, generation=resource.has_generation)
+    meta.wipe(metadata)
     request.warnings += meta.single_owners(metadata)
     if not applied:
         metadata.pop("managedFields", None)
     if resource.has_status and not resource.status_at_creation:
         stored.pop("status", None)
     resource.default(stored)
-    stored = await admitted(app, request, resource, stored, options, generated)
     if not applied:
         _track(request, resource, stored, options)
+    stored, generated = await admitted(app, request, resource, stored, options)
     hooks = app.registry.hooks.get((resource.group, resource.plural))
     claim = await hooks.before_create(stored, options.dry_run) if hooks is not None else None
     try:
@@ -57,25 +58,30 @@ async def create(
 
 
 async def admitted(
-    app: App, request: Request, resource: Resource, stored: Object, options: WriteOptions, prefix: str
-) -> Object:
-    """The object after admission, preparation and validation. `prefix`: what its name is made of, if it is made."""
+    app: App, request: Request, resource: Resource, stored: Object, options: WriteOptions
+) -> tuple[Object, str]:
+    """The object after admission, preparation and validation; and what its name is made of, if it is made."""
     metadata, status = stored["metadata"], stored.get("status")
     attributes = Attributes(
         CREATE, resource, metadata.get("namespace", ""), metadata.get("name", ""), request.user, stored, None, "",
-        options.dry_run, options.as_object(), request.warnings, request, prefix,
+        options.dry_run, options.as_object(), request.warnings, request,
     )  # fmt: skip
     if app.admission is not None:
         await app.admission.admit(attributes)
         assert attributes.object is not None
         stored = attributes.object
-        attributes.name = stored["metadata"].get("name", "")
         if resource.has_status and not resource.status_at_creation:
             # Plugins may no more fill it in than the client may.
             if status is None:
                 stored.pop("status", None)
             else:
                 stored["status"] = status
+    metadata = stored["metadata"] = dict(stored["metadata"])
+    generated = "" if metadata.get("name") else str(metadata.get("generateName") or "")
+    meta.fill_create(metadata, generation=resource.has_generation)
+    if generated:
+        resource.default(stored)
+    attributes.name = metadata.get("name", "")
     user = request.user
     gated_fields.drop(resource.group_kind, stored)
     resource.prepare_create(stored, Preparation(user.name, "", request.warnings, user.uid, user.groups, user.extra))
@@ -91,7 +97,7 @@ async def admitted(
         raise Invalid.of(resource.kind, resource.group, metadata.get("name", ""), errors)
     if app.admission is not None:
         await app.admission.validate(attributes)
-    return stored
+    return stored, generated
 
 
 def _track(request: Request, resource: Resource, stored: Object, options: WriteOptions) -> None:
@@ -108,6 +114,11 @@ def _track(request: Request, resource: Resource, stored: Object, options: WriteO
 async def _insert(app: App, resource: Resource, stored: Object, prefix: str) -> Entry:
     for left in range(NAME_ATTEMPTS - 1, -1, -1):
         try:
+            return await app.registry.insert(resource, stored)
+        except TooLarge:
+            # It may fit without managedFields, which can be large.
+            if stored["metadata"].pop("managedFields", None) is None:
+                raise
             return await app.registry.insert(resource, stored)
         except AlreadyExists:
             if not prefix or not left:

@@ -1,7 +1,7 @@
 """Changing an object: the steps between a changed object and the store, in order, repeated while others write too.
 
-read -> change -> preconditions -> metadata -> defaults -> admission -> prepare_update -> validation ->
-validating admission -> managedFields -> allocation -> store (or deletion, where it was only waiting for this)
+read -> change -> preconditions -> metadata -> defaults -> managedFields -> admission -> prepare_update -> validation ->
+validating admission -> allocation -> store (or deletion, where it was only waiting for this)
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class Update:
         meta.carry_over(metadata, old["metadata"])
         request.warnings += meta.single_owners(metadata)
         resource.default(stored)
+        self._track(stored, old)
         attributes = Attributes(
             UPDATE, resource, metadata.get("namespace", ""), metadata["name"], request.user, stored, old,
             self.subresource, self.options.dry_run, self.options.as_object(), request.warnings, request,
@@ -103,7 +104,6 @@ class Update:
         self._validate(stored, old)
         if self.app.admission is not None:
             await self.app.admission.validate(attributes)
-        self._track(stored, old)
         return stored
 
     def _split(self, new: Object, old: Object) -> Object:
@@ -181,7 +181,7 @@ class Update:
         if self.options.dry_run:
             return pretended(resource, stored, item.revision)
         try:
-            entry = await registry.replace(resource, item, stored)
+            entry = await self._replace(item, stored)
         except (Mismatch, TooLarge):
             if claim is not None:
                 await claim.undo()
@@ -189,3 +189,12 @@ class Update:
         if claim is not None:
             await claim.keep()
         return entry
+
+    async def _replace(self, item: Item, stored: Object) -> Entry:
+        try:
+            return await self.app.registry.replace(self.resource, item, stored)
+        except TooLarge:
+            # It may fit without managedFields, which can be large.
+            if stored["metadata"].pop("managedFields", None) is None:
+                raise
+            return await self.app.registry.replace(self.resource, item, stored)

@@ -121,12 +121,34 @@ async def test_a_webhook_changes_what_is_written(api: Api) -> None:
         return patch(
             {"op": "add", "path": "/data", "value": {"by": "hook"}},
             {"op": "add", "path": "/nonsense", "value": 1},
-            {"op": "replace", "path": "/metadata/uid", "value": "mine"},
+            {"op": "add", "path": "/metadata/uid", "value": "mine"},
         )
 
     async with hooked(api, decide):
         made = await api.ok("POST", f"/api/v1/namespaces/{await api.ns()}/configmaps", {"metadata": {"name": "x"}})
     assert made["data"] == {"by": "hook"} and "nonsense" not in made and made["metadata"]["uid"] != "mine"
+
+
+async def test_what_a_webhook_adds_has_no_owner(api: Api) -> None:
+    add = {"op": "add", "path": "/data/hook", "value": "1"}
+    path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
+    async with hooked(api, lambda _: patch(add)):
+        made = await api.ok("POST", path, {"metadata": {"name": "x"}, "data": {"own": "1"}})
+        changed = await api.ok("PATCH", f"{path}/x", {"data": {"more": "1"}}, kind=MERGE)
+    for obj in (made, changed):
+        assert "hook" in obj["data"]
+        assert all("f:hook" not in entry["fieldsV1"]["f:data"] for entry in obj["metadata"]["managedFields"])
+
+
+async def test_what_a_webhook_breaks_of_the_owners_is_put_back(api: Api) -> None:
+    path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
+    break_it = {"op": "replace", "path": "/metadata/managedFields/0/operation", "value": "Guess"}
+    async with hooked(api, lambda _: patch(break_it)):
+        answer = await api.respond("POST", path, {"metadata": {"name": "x"}, "data": {"own": "1"}})
+    assert isinstance(answer.body, bytes)
+    [entry] = json.loads(answer.body)["metadata"]["managedFields"]
+    assert entry["operation"] == "Update" and "f:data" in entry["fieldsV1"]
+    assert "was in an invalid state after admission" in dict(answer.headers)["warning"]
 
 
 async def test_a_webhook_may_touch_only_what_the_request_may(api: Api) -> None:
@@ -148,8 +170,10 @@ async def test_a_name_that_is_made_up_is_not_told_before_the_object_is_complete(
     async with hooked(api, nothing) as before, hooked(api, nothing, "validating") as after:
         path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
         made = await api.ok("POST", path, {"metadata": {"generateName": "x-"}})
-    assert "name" not in before.asked[0] and "name" not in after.asked[0]
-    assert "name" not in before.asked[0]["object"]["metadata"]
+    assert "name" not in before.asked[0] and after.asked[0]["name"] == made["metadata"]["name"]
+    shown = before.asked[0]["object"]["metadata"]
+    assert not shown.keys() & {"name", "uid", "creationTimestamp", "generation"}
+    assert shown["managedFields"] and after.asked[0]["object"]["metadata"]["uid"] == made["metadata"]["uid"]
     assert after.asked[0]["object"]["metadata"]["name"] == made["metadata"]["name"] != "x-"
     pod = {"metadata": {"generateName": "p-"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     message = await api.why(403, "POST", f"/api/v1/namespaces/{await api.ns()}/pods", pod)

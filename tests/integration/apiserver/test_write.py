@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kybern.store.base import Entry, TooLarge
 from kybern.testing import builders
 from tests.integration.apiserver.inprocess import MERGE, Api, query
 
@@ -338,3 +339,28 @@ async def test_a_namespace_ends_in_two_steps(api: Api) -> None:
     assert kept["spec"]["finalizers"] == ["kubernetes"]
     await api.ok("PUT", f"{path}/finalize", {"metadata": {"name": name}, "spec": {"finalizers": []}})
     await api.refused(404, "GET", path)
+
+
+async def test_what_is_too_large_with_its_owners_is_stored_without(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, update = api.store.create, api.store.update
+
+    def fits(value: bytes) -> None:
+        if b"managedFields" in value:
+            raise TooLarge
+
+    async def limited_create(key: str, value: bytes, **more: Any) -> Entry:
+        fits(value)
+        return await create(key, value, **more)
+
+    async def limited_update(key: str, value: bytes, **more: Any) -> Entry:
+        fits(value)
+        return await update(key, value, **more)
+
+    path = f"/api/v1/namespaces/{await api.ns()}/configmaps"
+    before = await api.ok("POST", path, {"metadata": {"name": "before"}, "data": {"k": "v"}})
+    monkeypatch.setattr(api.store, "create", limited_create)
+    monkeypatch.setattr(api.store, "update", limited_update)
+    made = await api.ok("POST", path, {"metadata": {"name": "x"}, "data": {"k": "v"}})
+    changed = await api.ok("PUT", f"{path}/before", {**before, "data": {"k": "w"}})
+    assert "managedFields" not in made["metadata"] and "managedFields" not in changed["metadata"]
+    assert changed["data"] == {"k": "w"}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kybern.api import managedfields
 from kybern.api.errors import Forbidden
 from kybern.api.resource import Resource
 from kybern.api.types import Object
@@ -43,12 +44,8 @@ class Attributes:
         mine = self.resource
         return mine.plural == plural and mine.group == group and self.subresource == subresource
 
-    prefix: str = ""
-    """metadata.generateName, where the name is made of it: then clients hear of that, until the object is complete."""
     reinvoke: bool = False
     """Set by a plugin that changed the object, for all that change objects to be asked once more."""
-    complete: bool = False
-    """Whether all that change the object have done so, and others judge."""
     round: int = 0
     """1 when they are asked once more."""
     notes: dict[str, Any] = field(default_factory=dict)
@@ -66,7 +63,8 @@ class Attributes:
 
     def forbidden(self, why: str) -> Forbidden:
         """The refusal of this write: `pods "web" is forbidden: why`."""
-        name = self.prefix if self.prefix and not self.complete else self.name
+        metadata = (self.object or {}).get("metadata") or {}
+        name = self.name or metadata.get("name") or metadata.get("generateName") or "Unknown"
         return Forbidden.on(self.resource.plural, self.resource.group, name, why)
 
 
@@ -118,14 +116,22 @@ class AdmissionChain:
         plugins = self._admitting.get(key)
         if plugins is None:
             plugins = self._admitting[key] = self._concerned("admit", *key)
+        owners = _owners(a)
         await self._ask("admit", plugins, a)
         if a.reinvoke:
             a.round = 1
             await self._ask("admit", plugins, a)
+        now = _owners(a)
+        if now is not owners and now != owners and (problem := managedfields.problem(now)):
+            assert a.object is not None
+            a.object["metadata"]["managedFields"] = owners
+            a.warnings.append(
+                ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated "
+                f"mutating admission controller; please fix your requests: {problem}"
+            )
 
     async def validate(self, a: Attributes) -> None:
         """Ask every plugin that is concerned. Raises what a plugin raises."""
-        a.complete = True
         key = (a.operation, a.resource.group, a.resource.plural)
         plugins = self._validating.get(key)
         if plugins is None:
@@ -169,3 +175,8 @@ class AdmissionChain:
             for plugin in self.plugins
             if plugin.concerned(*key) and getattr(type(plugin), step) is not getattr(Plugin, step)
         )
+
+
+def _owners(a: Attributes) -> list[Object] | None:
+    metadata = a.object.get("metadata") if a.object is not None else None
+    return metadata.get("managedFields") if metadata else None

@@ -70,7 +70,7 @@ def request(a: Attributes, uid: str, kind: Named, resource: Named, obj: Object |
     if a.subresource:
         said["requestSubResource"] = a.subresource
     collection = a.request is not None and a.request.info.verb == "deletecollection"
-    if a.name and not a.prefix and not collection:
+    if a.name and not collection:
         said["name"] = a.name
     if namespace := namespace_of(a):
         said["namespace"] = namespace

@@ -20,8 +20,8 @@ from kybern.apiserver.types import type_named
 from kybern.apiserver.webhooks.review import Named
 
 _KEPT = (
-    "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "managedFields",
-    "resourceVersion", "selfLink", "uid",
+    "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "resourceVersion",
+    "selfLink", "uid",
 )  # fmt: skip
 """Of metadata, what the server alone writes."""
 
@@ -60,11 +60,7 @@ async def shown(a: Attributes, obj: Object | None, target: Target) -> Object | N
         return obj
     if a.subresource == "scale":
         return scale.of(a.resource, obj)
-    made = await in_version(a.resource, obj, target)
-    if a.prefix and not a.complete:
-        # The name is made up already, but that is nobody's business yet: it may still be given.
-        return {**made, "metadata": {name: part for name, part in made["metadata"].items() if name != "name"}}
-    return made
+    return await in_version(a.resource, obj, target)
 
 
 async def in_version(resource: Resource, obj: Object, target: Target) -> Object:
@@ -99,9 +95,7 @@ async def taken(a: Attributes, before: Object, changed: Object, target: Target) 
             metadata[name] = before["metadata"][name]
         else:
             metadata.pop(name, None)
-    if a.prefix:
-        metadata["name"] = metadata.get("name") or before["metadata"]["name"]
-    elif a.operation != CREATE:
+    if a.operation != CREATE:
         metadata |= {name: before["metadata"][name] for name in ("name", "namespace") if name in before["metadata"]}
     made = _within(a, before, made)
     a.resource.default(made)
