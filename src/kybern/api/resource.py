@@ -173,6 +173,9 @@ class Resource:
     def validate_update(self, obj: Object, old: Object, errors: Errors) -> None:
         """Rules between old and new: immutable fields. `validate` has run already."""
 
+    def canonicalize(self, obj: Object) -> None:
+        """Bring a valid object into the form in which it is stored."""
+
     def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
         """All rules for an update of the whole object: `validate` and `validate_update`. Kinds that forgive what was
         wrong before override this."""

@@ -95,6 +95,7 @@ async def admitted(
     resource.validate(stored, errors)
     if errors:
         raise Invalid.of(resource.kind, resource.group, metadata.get("name", ""), errors)
+    resource.canonicalize(stored)
     if app.admission is not None:
         await app.admission.validate(attributes)
     return stored, generated

@@ -102,6 +102,7 @@ class Update:
         if resource.has_generation and self.subresource != "status" and resource.changes_generation(stored, old):
             stored["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
         self._validate(stored, old)
+        resource.canonicalize(stored)
         if self.app.admission is not None:
             await self.app.admission.validate(attributes)
         return stored

@@ -6,8 +6,8 @@ Source: API reference, Endpoints v1 core.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
+from kybern.api.core.endpointsubsets import repacked
 from kybern.api.errors import AlreadyExists, Forbidden, NotFound
 from kybern.api.types import Object, key_of, split_key
 from kybern.controllers import pods, services
@@ -115,14 +115,14 @@ def desired(service: Object, chosen: list[Object]) -> Object:
         host = (_address(service, pod, address), publish or pods.is_ready(pod))
         for port in _ports(service, pod):
             offers.setdefault(port, {})[address, pod["metadata"]["uid"]] = host
-    subsets, over = truncated(repacked(offers))
+    subsets, over = truncated(repacked([_subset(port, hosts) for port, hosts in offers.items()]))
     meta: Object = {"name": service["metadata"]["name"], "namespace": service["metadata"]["namespace"]}
     meta["labels"] = services.inherited_labels(service, _MANAGED)
     if over:
         meta["annotations"] = {_OVER_CAPACITY: "truncated"}
     made: Object = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta}
     if subsets:
-        made["subsets"] = subsets
+        made["subsets"] = repacked(subsets)
     return made
 
 
@@ -138,24 +138,13 @@ def _ports(service: Object, pod: Object) -> list[Port | None]:
     ]
 
 
-def repacked(offers: Mapping[Port | None, Hosts]) -> list[Object]:
-    """Subsets: the ports that exactly the same hosts offer are listed together."""
-    together: dict[tuple[tuple[str, str], ...], list[Port | None]] = {}
-    for port, hosts in offers.items():
-        together.setdefault(tuple(sorted(hosts)), []).append(port)
-    subsets = []
-    for ports in together.values():
-        hosts = offers[ports[0]]
-        ordered = [hosts[key] for key in sorted(hosts)]
-        subset: Object = {}
-        if ready := [address for address, is_ready in ordered if is_ready]:
-            subset["addresses"] = ready
-        if unready := [address for address, is_ready in ordered if not is_ready]:
-            subset["notReadyAddresses"] = unready
-        if named := sorted(port for port in ports if port is not None):
-            subset["ports"] = [_port(*port) for port in named]
-        subsets.append((named, subset))
-    return [subset for _, subset in sorted(subsets, key=lambda one: one[0])]
+def _subset(port: Port | None, hosts: Hosts) -> Object:
+    """What offers one port; None stands for none."""
+    subset: Object = {
+        "addresses": [address for address, ready in hosts.values() if ready],
+        "notReadyAddresses": [address for address, ready in hosts.values() if not ready],
+    }
+    return subset if port is None else {**subset, "ports": [_port(*port)]}
 
 
 def truncated(subsets: list[Object]) -> tuple[list[Object], bool]:

@@ -289,3 +289,14 @@ async def test_what_an_update_must_say_and_what_it_creates(api: Api) -> None:
     assert made["handler"] == "runc"
     policy = f"{NETWORKING}/namespaces/default/networkpolicies/none"
     await api.refused(404, "PUT", policy, {"metadata": {"name": "none"}, "spec": {}})
+
+
+async def test_endpoints_are_stored_in_their_canonical_form(api: Api) -> None:
+    path = f"/api/v1/namespaces/{await api.ns()}/endpoints"
+    first, second = {"ip": "10.1.1.1"}, {"ip": "10.1.1.2"}
+    subsets = [{"addresses": [one], "ports": [{"port": 80}]} for one in (second, first)]
+    made = await api.ok("POST", path, {"metadata": {"name": "e"}, "subsets": subsets})
+    assert made["subsets"] == [{"addresses": [first, second], "ports": [{"port": 80, "protocol": "TCP"}]}]
+    subsets = [{"addresses": [first], "ports": [{"port": port, "name": f"p{port}"}]} for port in (81, 80)]
+    changed = await api.ok("PUT", f"{path}/e", {**made, "subsets": subsets})
+    assert [port["port"] for port in changed["subsets"][0]["ports"]] == [80, 81] and len(changed["subsets"]) == 1

@@ -155,6 +155,8 @@ BY_FIELD: dict[str, Any] = {
     "*.supplementalGroupsPolicy": "Strict",
     "*.seLinuxChangePolicy": "MountOption",
     "core.v1.PodDNSConfig.nameservers": ["192.0.2.53"],
+    # An address that is ready and not ready is not ready, and stands once.
+    "core.v1.EndpointSubset.notReadyAddresses": [{"ip": "192.0.2.13"}],
     "*.whenUnsatisfiable": "DoNotSchedule",
     "*.nodeAffinityPolicy": "Honor",
     "*.nodeTaintsPolicy": "Honor",

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from kybern.api import addresses, names, validation
 from kybern.api.cells import some
+from kybern.api.core.endpointsubsets import repacked
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Deprecated, Preparation, Resource
 from kybern.api.types import Object
@@ -45,6 +46,10 @@ class Endpoints(Resource):
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
         prep.warnings += _warnings(obj)
+
+    def canonicalize(self, obj: Object) -> None:
+        if obj.get("subsets"):
+            obj["subsets"] = repacked(obj["subsets"])
 
     def validate(self, obj: Object, errors: Errors) -> None:
         _check(obj, frozenset(), errors)
