@@ -71,7 +71,7 @@ def apply(
     others = [entry for entry in entries if entry is not previous]
     merged: Object = _merge(typ, clone(base), config)
     if previous and shapes and shapes.differs(previous.api_version):
-        merged = _prune_elsewhere(shapes, merged, previous, config, others)
+        merged = _prune_elsewhere(shapes, typ, merged, previous, [*others, own])
     elif previous:
         merged = _prune(typ, merged, previous.fields, fields, others)
     changed, removed = fieldsets.compare(typ, base, merged, ignore)
@@ -231,14 +231,32 @@ def _prune(typ: Type, merged: Object, last: FieldSet, fields: FieldSet, others: 
     return pruned
 
 
-def _prune_elsewhere(
-    shapes: Shapes, merged: Object, previous: Entry, config: Object, others: list[Entry]
-) -> Object:
-    """The same where the manager last applied in another shape: what goes is found there."""
-    (there, typ), (applied, _) = (shapes.show(obj, previous.api_version) for obj in (merged, config))
-    fields = fieldsets.of_object(applied, typ, fieldsets.applied, ())
-    alike = [entry for entry in others if entry.api_version == previous.api_version]
-    return shapes.back(_prune(typ, clone(there), previous.fields, fields, alike))
+def _prune_elsewhere(shapes: Shapes, typ: Type, merged: Object, previous: Entry, owners: list[Entry]) -> Object:
+    """The same where the manager last applied in another shape: what goes is found there, and what anybody owns (the
+    manager too, now) is put back in the shapes that they know."""
+    there, its_type = shapes.show(merged, previous.api_version)
+    alike = [entry for entry in owners if entry.api_version == previous.api_version]
+    pruned = shapes.back(_prune(its_type, clone(there), previous.fields, {}, alike))
+    for version in sorted({entry.api_version for entry in owners} - {previous.api_version}):
+        pruned = _put_back(shapes, typ, merged, pruned, [one for one in owners if one.api_version == version])
+    return pruned
+
+
+def _put_back(shapes: Shapes, typ: Type, merged: Object, pruned: Object, owners: list[Entry]) -> Object:
+    """`pruned` with what of `merged` these owners, all of one version, have."""
+    version = owners[0].api_version
+    elsewhere = shapes.differs(version)
+    before, after = merged, pruned
+    if elsewhere:
+        (before, typ), (after, _) = shapes.show(merged, version), shapes.show(pruned, version)
+    whole, left = (fieldsets.of_object(obj, typ, fieldsets.added, ()) for obj in (before, after))
+    gone, keep = fieldsets.subtract(whole, left), left
+    if not any(fieldsets.intersect(entry.fields, gone) for entry in owners):
+        return pruned
+    for entry in owners:
+        keep = fieldsets.union(keep, entry.fields)
+    made: Object = _remove(typ, clone(before), gone, keep)
+    return shapes.back(made) if elsewhere else made
 
 
 def _remove(typ: Type, value: Any, gone: FieldSet, keep: FieldSet) -> Any:

@@ -6,12 +6,14 @@ validating admission -> allocation -> store (or deletion, where it was only wait
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from kybern.api import gated_fields, managedfields, meta
-from kybern.api.errors import Conflict, Invalid
+from kybern.api.errors import APIError, Conflict, Invalid
 from kybern.api.field import Errors
 from kybern.api.resource import Preparation, Resource
 from kybern.api.types import Object
@@ -22,9 +24,12 @@ from kybern.apiserver.creating import pretended
 from kybern.apiserver.deletion import is_due
 from kybern.apiserver.options import WriteOptions
 from kybern.apiserver.request import Request
-from kybern.apiserver.types import differing, stored_type
+from kybern.apiserver.shapes import CustomShapes, Shapes, differing, shapes_of
+from kybern.apiserver.types import stored_type
 from kybern.apiserver.watch_cache import Item
 from kybern.store.base import Entry, Mismatch, TooLarge
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 10
 
@@ -44,6 +49,10 @@ class Update:
     """Whether the change makes managedFields itself (server-side apply)."""
     replaces: bool = False
     """Whether it is a whole object that a client sent (PUT): its resourceVersion is then a precondition of its own."""
+    shapes: Shapes | CustomShapes | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shapes = shapes_of(self.resource, self.request.info.version)
 
     async def run(self, namespace: str, name: str, change: Changer) -> Entry:
         """Carry it out. A dry run stores nothing. Raises NotFound, Conflict, and the APIErrors of every step."""
@@ -51,7 +60,10 @@ class Update:
         for _ in range(ATTEMPTS):
             item = await registry.item(resource, namespace if resource.namespaced else "", name)
             old = decode(item.value, item.revision)
-            new, pinned = self._changed(item, change)
+            if isinstance(self.shapes, CustomShapes):
+                new, pinned = await self.shapes.settled(partial(self._changed, item, change))
+            else:
+                new, pinned = self._changed(item, change)
             stored = await self._prepared(new, old)
             try:
                 return await self._store(item, stored, old)
@@ -87,7 +99,10 @@ class Update:
         meta.carry_over(metadata, old["metadata"])
         request.warnings += meta.single_owners(metadata)
         resource.default(stored)
-        self._track(stored, old)
+        if isinstance(self.shapes, CustomShapes):
+            await self._track_custom(self.shapes, stored, old)
+        else:
+            self._track(stored, old)
         attributes = Attributes(
             UPDATE, resource, metadata.get("namespace", ""), metadata["name"], request.user, stored, old,
             self.subresource, self.options.dry_run, self.options.as_object(), request.warnings, request,
@@ -154,10 +169,17 @@ class Update:
         version = self.request.info.version
         served = f"{resource.group}/{version}" if resource.group else version
         untouched = self.untouched
-        differences = differing(resource, old, stored, untouched)
+        differences = differing(resource, old, stored, untouched, self.shapes)
         managedfields.on_update(
             old, stored, self.options.manager, served, typ, self.subresource, untouched, differences
         )
+
+    async def _track_custom(self, shapes: CustomShapes, stored: Object, old: Object) -> None:
+        try:
+            await shapes.settled(partial(self._track, stored, old))
+        except APIError as error:
+            log.warning("nobody owns fields of %s any more: %s", stored["metadata"]["name"], error)
+            stored["metadata"].pop("managedFields", None)
 
     @property
     def untouched(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from kybern.apiserver.verbs.patch import APPLY
 from tests.integration.apiserver.inprocess import MERGE, Api
 from tests.integration.apiserver.outside import authority, listening
 from tests.integration.apiserver.test_admission_webhooks import hooked, patch
@@ -272,3 +273,68 @@ async def test_a_list_of_objects_stored_in_several_versions_is_of_one(api: Api) 
         assert [one["spec"] for one in (await api.ok("GET", v1))["items"]] == [{"hostPort": "x:1"}, {"hostPort": "y:2"}]
         hosts = [{"host": "x", "port": "1"}, {"host": "y", "port": "2"}]
         assert [one["spec"] for one in (await api.ok("GET", v2))["items"]] == hosts
+
+
+def owners(obj: Any) -> dict[str, Any]:
+    """Manager -> (version, its fields of the spec)."""
+    entries = obj["metadata"]["managedFields"]
+    return {
+        entry["manager"]: (entry["apiVersion"].rpartition("/")[2], set(entry["fieldsV1"].get("f:spec", {})) - {"."})
+        for entry in entries
+    }
+
+
+async def test_ownership_is_followed_through_conversions(api: Api) -> None:
+    group = "owned.example.com"
+    async with converting(api, group) as (converter, path):
+        v1, v2 = f"/apis/{group}/v1{path}/a", f"/apis/{group}/v2{path}/a"
+
+        async def apply(target: str, who: str, spec: dict[str, Any], query: str = "", *, code: int = 200) -> Any:
+            config = {"apiVersion": "/".join(target.split("/")[2:4]), "kind": "Host", "metadata": {"name": "a"}}
+            asked = f"{target}?fieldManager={who}{query}"
+            status, answer = await api.ask("PATCH", asked, {**config, "spec": spec}, kind=APPLY)
+            assert status == code, answer
+            return answer
+
+        made = await apply(v1, "first", {"hostPort": "x:1"}, code=201)
+        assert owners(made) == {"first": ("v1", {"f:hostPort"})}
+        said = await apply(v2, "second", {"host": "y"}, code=409)
+        [cause] = said["details"]["causes"]
+        assert cause["field"] == ".spec.hostPort" and cause["message"] == 'conflict with "first"'
+        taken = await apply(v2, "second", {"host": "y"}, "&force=true")
+        assert taken["spec"] == {"host": "y", "port": "1"}
+        assert owners(taken) == {"second": ("v2", {"f:host"})}
+        # An update in v1 takes what it changes from who owns it in v2; the port is nobody's.
+        changed = await api.ok("PATCH", f"{v1}?fieldManager=third", {"spec": {"hostPort": "y:2"}}, kind=MERGE)
+        assert owners(changed) == {"second": ("v2", {"f:host"}), "third": ("v1", {"f:hostPort"})}
+        changed = await api.ok("PATCH", f"{v1}?fieldManager=third", {"spec": {"hostPort": "z:2"}}, kind=MERGE)
+        assert owners(changed) == {"third": ("v1", {"f:hostPort"})}
+        # With everything in one version there is nothing to convert for it.
+        await apply(v1, "fourth", {"hostPort": "z:2"})
+        calls = converter.calls
+        await apply(v1, "fourth", {"hostPort": "z:2"})
+        assert converter.calls == calls
+
+
+async def test_who_applies_in_another_version_gives_up_what_it_leaves_out(api: Api) -> None:
+    group = "given.example.com"
+    async with converting(api, group) as (_, path):
+        v1, v2 = f"/apis/{group}/v1{path}/a", f"/apis/{group}/v2{path}/a"
+        config: dict[str, Any] = {"kind": "Host", "metadata": {"name": "a"}}
+        two = {**config, "apiVersion": f"{group}/v2"}
+        await api.ok("PATCH", f"{v2}?fieldManager=m", {**two, "spec": {"host": "x", "port": "1"}}, kind=APPLY)
+        await api.ok("PATCH", f"{v2}?fieldManager=other", {**two, "spec": {"host": "x"}}, kind=APPLY)
+        left = await api.ok("PATCH", f"{v1}?fieldManager=m", {**config, "apiVersion": f"{group}/v1"}, kind=APPLY)
+        assert left["spec"] == {"hostPort": "x:"}
+        assert owners(left) == {"other": ("v2", {"f:host"})}
+
+
+async def test_ownership_that_cannot_be_converted_is_forgotten_by_updates(api: Api) -> None:
+    group = "lost.example.com"
+    async with converting(api, group) as (converter, path):
+        v1, v2 = f"/apis/{group}/v1{path}", f"/apis/{group}/v2{path}"
+        await api.ok("POST", v2, {"metadata": {"name": "a"}, "spec": {"host": "x", "port": "1"}})
+        await api.ok("GET", v1)
+        converter.broken = True
+        changed = await api.ok("PATCH", f"{v1}/a", {"spec": {"hostPort": "y:1"}}, kind=MERGE)
+        assert changed["spec"] == {"hostPort": "y:1"} and "managedFields" not in changed["metadata"]

@@ -24,7 +24,7 @@ from kybern.apiserver.app import App
 from kybern.apiserver.creating import create
 from kybern.apiserver.options import WriteOptions
 from kybern.apiserver.request import Request, Response
-from kybern.apiserver.types import Shapes, type_of
+from kybern.apiserver.types import type_of
 from kybern.apiserver.updating import Changer, Update
 
 JSON_PATCH = "application/json-patch+json"
@@ -194,10 +194,10 @@ def _applied(update: Update, config: Object, live: Object | None) -> Object:
     version = update.request.info.version
     served = f"{resource.group}/{version}" if resource.group else version
     typ = type_of(resource, version) or ANY
-    shapes = Shapes(resource, version) if resource.reshapes else None
     made = apply(
-        live, config, asked.manager, bool(asked.force), typ, served, update.subresource, update.untouched, shapes
-    )
+        live, config, asked.manager, bool(asked.force), typ, served, update.subresource, update.untouched,
+        update.shapes,
+    )  # fmt: skip
     made.setdefault("kind", resource.kind)
     made.setdefault("apiVersion", served)
     return made

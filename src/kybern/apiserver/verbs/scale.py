@@ -70,7 +70,7 @@ def _application(update: Update) -> Changer:
             scale.apply(resource, wanted, config)
         made = apply(
             current, config, update.options.manager, bool(update.options.force), typ, served, "scale",
-            update.untouched,
+            update.untouched, update.shapes,
         )  # fmt: skip
         made["metadata"]["resourceVersion"] = merged["metadata"]["resourceVersion"]
         return made
