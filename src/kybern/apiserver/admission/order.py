@@ -19,7 +19,6 @@ from kybern.apiserver.admission.defaultingressclass import DefaultIngressClass
 from kybern.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from kybern.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from kybern.apiserver.admission.denyserviceexternalips import DenyServiceExternalIPs
-from kybern.apiserver.admission.deviceadminaccess import DeviceAdminAccess
 from kybern.apiserver.admission.eventratelimit import EventRateLimit
 from kybern.apiserver.admission.extendedresourcetoleration import ExtendedResourceToleration
 from kybern.apiserver.admission.imagepolicywebhook import ImagePolicyWebhook
@@ -39,6 +38,7 @@ from kybern.apiserver.admission.podtolerationrestriction import PodTolerationRes
 from kybern.apiserver.admission.podtopologylabels import PodTopologyLabels
 from kybern.apiserver.admission.policyparams import PolicyParams
 from kybern.apiserver.admission.priority import Priority
+from kybern.apiserver.admission.resourceclaims import ClaimStatusAuthorization, DeviceAdminAccess
 from kybern.apiserver.admission.resourcequota import ResourceQuota
 from kybern.apiserver.admission.rolebindings import RoleEscalation
 from kybern.apiserver.admission.runtimeclass import RuntimeClass
@@ -91,6 +91,7 @@ ORDER: tuple[type[Plugin], ...] = (
     RoleEscalation,
     PolicyParams,
     DeviceAdminAccess,
+    ClaimStatusAuthorization,
     CustomResourceCleanup,
 )
 
@@ -114,7 +115,10 @@ OFF_BY_DEFAULT = frozenset(
     )
 )
 
-ALWAYS_ON = frozenset({RoleEscalation.name, PolicyParams.name, DeviceAdminAccess.name, CustomResourceCleanup.name})
+ALWAYS_ON = frozenset(
+    plugin.name
+    for plugin in (RoleEscalation, PolicyParams, DeviceAdminAccess, ClaimStatusAuthorization, CustomResourceCleanup)
+)
 """Not plugins by upstream's count, and so not named in flags: rules of roles, of policies, of claims and of CRDs."""
 
 

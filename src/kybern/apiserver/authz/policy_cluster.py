@@ -141,6 +141,7 @@ _SCHEDULER = [
     rule(READ, group=RESOURCE, resources="deviceclasses resourceslices"),
     rule("get list patch update watch", group=RESOURCE, resources="resourceclaims"),
     rule("patch update", group=RESOURCE, resources="resourceclaims/status"),
+    rule("patch update", group=RESOURCE, resources="resourceclaims/binding"),
     rule("patch update", resources="pods/finalizers"),
 ]
 

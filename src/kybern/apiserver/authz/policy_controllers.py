@@ -206,6 +206,7 @@ CONTROLLER_ROLES: dict[str, list[Object]] = {
         rule("patch update", resources="pods/status"),
         rule("create delete get list watch", group=RESOURCE, resources="resourceclaims"),
         rule("patch update", group=RESOURCE, resources="resourceclaims resourceclaims/status"),
+        rule("patch update", group=RESOURCE, resources="resourceclaims/binding"),
         events(),
     ],
     "resourcequota-controller": [
