@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from kybern.apiserver import asgi
+from kybern.apiserver.edge import Edge
 from kybern.apiserver.pools import Pools
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
@@ -78,6 +79,8 @@ class App:
         """Health checks: name -> "" if well, else what is wrong."""
         self.live_until = 0.0
         """Until when, in monotonic seconds, /livez takes for granted that the start will end well."""
+        self.edge: Edge | None = None
+        """What stands before everything else."""
         self.flows: FlowControl | Inflight | None = None
         """What limits how many requests are served at a time."""
         self.running = {False: 0, True: 0}

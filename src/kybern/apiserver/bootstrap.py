@@ -32,12 +32,15 @@ class Bootstrap:
     """Runs once at start."""
 
     def __init__(
-        self, app: App, address: str, port: int, service_addresses: Sequence[str], *, alone: bool = True
-    ) -> None:
+        self, app: App, address: str, port: int, service_addresses: Sequence[str], *, alone: bool = True,
+        lists_itself: bool = True,
+    ) -> None:  # fmt: skip
+        """`alone`: whether no other server shares the store; `lists_itself`: whether the endpoints of the Service
+        `kubernetes` are kept (--endpoint-reconciler-type=none leaves them to others)."""
         self._app, self._registry = app, app.registry
         self._address, self._port = address, port
         self._service_addresses = list(service_addresses)
-        self._alone = alone
+        self._alone, self._lists_itself = alone, lists_itself
         self._task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -111,6 +114,8 @@ class Bootstrap:
             address = ip_address(wanted["spec"]["clusterIP"], wanted)
             await self._ensure("networking.k8s.io", "ipaddresses", [address], None)
         await self._ensure("", "services", [wanted], None)
+        if not self._lists_itself:
+            return
         # Where there are several servers, presence.py has the endpoints follow who is there.
         mends = [replace("subsets"), replace("endpoints", "ports", "addressType")] if self._alone else [None, None]
         await self._ensure("", "endpoints", [endpoints([self._address], self._port)], mends[0])

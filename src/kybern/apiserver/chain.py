@@ -1,6 +1,7 @@
 """The way of a request, in order.
 
     request info     info.parse: which resource, which verb
+    edge             edge.py: other origins, a server that ends, where the operator asks for that
     authentication   the first authenticator that knows the credential; else anonymous
     audit            from here on it is written down, to its end, whatever that is
     impersonation    Impersonate-* headers, if the user may
@@ -37,8 +38,10 @@ log = logging.getLogger(__name__)
 
 async def serve(app: App, request: Request) -> Response:
     """Answer; never raises but for cancellation."""
-    began = monotonic()
+    began, edge = monotonic(), app.edge
     request.info = info.parse(request)
+    if edge is not None and (early := edge.early(request)) is not None:
+        return app.telemetry.answered(request, early, began)
     if request.query and "timeout=" in request.query:
         response = await _timed(app, request)
     else:
@@ -50,6 +53,8 @@ async def serve(app: App, request: Request) -> Response:
     large = type(response.body) is not bytes or len(response.body) > THRESHOLD
     if large and request.info.subresource not in LONG_RUNNING:
         response = compressed(request, response)
+    if edge is not None:
+        response.headers += edge.headers(request)
     if httplog.on():
         httplog.note(request, response, monotonic() - began)
     return app.telemetry.answered(request, response, began)

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from kybern.api import gated_fields
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
-from kybern.apiserver import flags, flags_audit, flags_auth, flags_tls, health, runtime_config, selfmade
+from kybern.apiserver import flags, flags_audit, flags_auth, flags_edge, flags_tls, health, runtime_config, selfmade
 from kybern.apiserver.admission import order
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.authorities import verified_chain
@@ -95,7 +95,10 @@ async def serve(args: argparse.Namespace) -> None:
             traced = tracing.Tracing.configured(tracing.load(args.tracing_config_file), "apiserver")
             stack.push_async_callback(asyncio.to_thread, traced.close)
             app.tracing = RequestTracing(app, traced)
+        app.edge = flags_edge.edge(args)
+        flags_edge.apply(args)
         server = Server(app)
+        server.shares_port = args.permit_port_sharing
         app.checks["shutdown"] = lambda: "the process is shutting down" if server.ending else ""
         app.watch_seconds = args.min_request_timeout
         if args.requestheader_client_ca_file is not None:
@@ -105,6 +108,8 @@ async def serve(args: argparse.Namespace) -> None:
         secured.start()
         stack.push_async_callback(secured.stop)
         stack.push_async_callback(server.close, args.shutdown_grace)
+        if args.shutdown_send_retry_after:
+            stack.push_async_callback(server.turn_away, flags.seconds("--request-timeout", args.request_timeout))
         delay = flags.seconds("--shutdown-delay-duration", args.shutdown_delay_duration)
         stack.push_async_callback(server.linger, delay)
         log.info("serving on https://%s:%d, %d kinds", address, args.secure_port, len(list(registry.scheme)))
@@ -169,6 +174,7 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
         authorization=flags_auth.authz_options(args),
         authentication=flags_auth.authn_options(args),
         shared_store=bool(args.etcd_servers),
+        endpoint_reconciler_type=args.endpoint_reconciler_type,
         service_account_issuers=args.service_account_issuer or (DEFAULT_ISSUER,),
         api_audiences=args.api_audiences,
         service_account_key_files=args.service_account_key_file or (signing,),

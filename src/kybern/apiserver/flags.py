@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kybern.apiserver import flags_audit, flags_auth, flags_tls
+from kybern.apiserver import flags_audit, flags_auth, flags_edge, flags_tls
 from kybern.process import features
 from kybern.process.daemon import OperatorError
 from kybern.process.flags import port
@@ -56,6 +56,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _add_kubelet_flags(add)
     _add_aggregator_flags(add)
     _add_limit_flags(add)
+    flags_edge.add_flags(add, boolean)
     add("--runtime-config", type=_pairs, action="extend", default=[], metavar="KEY=BOOL,...",
         help="versions to serve or not, by api/all, api/ga, api/beta, api/alpha, group/version, "
         "group/version/resource (default: the stable ones)")  # fmt: skip
@@ -183,6 +184,7 @@ def check(args: argparse.Namespace) -> None:
         raise OperatorError("--proxy-client-cert-file and --proxy-client-key-file go together; give both or neither")
     flags_tls.check(args)
     flags_audit.check(args)
+    flags_edge.check(args)
     if args.encryption_provider_config_automatic_reload and not args.encryption_provider_config:
         raise OperatorError(
             "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config"

@@ -60,6 +60,8 @@ class GateOptions:
     authentication: AuthnOptions = field(default_factory=AuthnOptions)
     shared_store: bool = False
     """Whether other servers may be on the same store."""
+    endpoint_reconciler_type: str = "lease"
+    """Or `none`: others see to the endpoints of the Service `kubernetes`."""
     service_account_issuers: Sequence[str] = (DEFAULT_ISSUER,)
     """The first one is put into tokens; all are accepted."""
     api_audiences: Sequence[str] = ()
@@ -123,8 +125,9 @@ class Gates:
         self.address = f"[{host}]:{options.secure_port}" if ":" in host else f"{host}:{options.secure_port}"
         self._route_documents()
         where = (options.advertise_address, options.secure_port)
-        self.bootstrap = Bootstrap(app, *where, first_addresses(options), alone=not options.shared_store)
-        self._presence = Presence(app.registry, *where) if options.shared_store else None
+        lists, shared = options.endpoint_reconciler_type != "none", options.shared_store
+        self.bootstrap = Bootstrap(app, *where, first_addresses(options), alone=not shared, lists_itself=lists)
+        self._presence = Presence(app.registry, *where) if shared and lists else None
         self._trust = ClusterTrust(
             app.registry, options.authentication.client_ca_file, options.authentication.front_proxy
         )

@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
             refused = self._refused if last else None
             response = refused or await self._app.handle(request)
             self._request = None
-            last = last or (request.arriving is not None and not request.arriving.ended)
+            last = last or (request.arriving is not None and not request.arriving.ended) or self._server.turning_away
             if self._late:
                 deadline.overdue(bad=response.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
             if self._closing and not isinstance(response.body, bytes):
@@ -460,14 +460,17 @@ class Server:
         """Whether it is about to close, and whether it does."""
         self.chain_of: Callable[[ssl.SSLObject], tuple[bytes, ...]] | None = None
         """How to know who vouches for a client, where that matters."""
+        self.shares_port = False
+        """Whether others may listen on the same port (--permit-port-sharing)."""
         self._server: asyncio.base_events.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; gives the port. Raises OSError."""
         self._server = await self.loop.create_server(
-            lambda: Connection(self), host, port, ssl=tls, backlog=1024, reuse_address=True
-        )
+            lambda: Connection(self), host, port, ssl=tls, backlog=1024, reuse_address=True,
+            reuse_port=self.shares_port or None,
+        )  # fmt: skip
         self._sweep()
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -481,6 +484,19 @@ class Server:
         """Say that it is about to close, for whoever sends requests here to send them elsewhere."""
         self.ending = True
         await asyncio.sleep(seconds)
+
+    @property
+    def turning_away(self) -> bool:
+        """Whether requests are answered with leave to come back later, and connections then closed."""
+        return self.app.edge is not None and self.app.edge.ending
+
+    async def turn_away(self, seconds: float) -> None:
+        """Have those who come go elsewhere until what is running has ended, at most so long."""
+        if self.app.edge is not None:
+            self.app.edge.ending = True
+        end = monotonic() + seconds
+        while monotonic() < end and any(connection.busy for connection in self.connections):
+            await asyncio.sleep(0.02)
 
     async def close(self, grace: float = 5.0) -> None:
         """Stop listening, let running requests finish for `grace` seconds, end watches."""

@@ -55,7 +55,7 @@ def head(
             lines.append("connection: close\r\n")
         if chunked:
             lines.append("transfer-encoding: chunked\r\n")
-        elif length is not None:
+        elif length is not None and status != 204:
             lines.append(f"content-length: {length}\r\n")
     lines.append("\r\n")
     return "".join(lines).encode("utf-8", "replace")

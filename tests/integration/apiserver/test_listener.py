@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from kybern.apiserver.edge import Edge
 from kybern.apiserver.limits import MAX_BODY
+from kybern.apiserver.request import Response
 from kybern.apiserver.server import Server
 from kybern.testing.cluster import InProcessCluster
 
@@ -93,3 +95,32 @@ async def test_metrics_count_requests(server):
     assert 'resource="nothing"' not in page
     assert 'apiserver_request_duration_seconds_bucket{' in page
     writer.close()
+
+
+async def test_a_server_that_ends_turns_away_who_comes_until_what_runs_is_done():
+    async with InProcessCluster(nodes=0, scheduler=False) as cluster:
+        app, token = cluster.app, cluster._tokens["admin"]
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(app, request):
+            begun.set()
+            await go_on.wait()
+            return Response(200, b"done", "text/plain")
+
+        app.routes["/slow"], app.edge = slow, Edge()
+        listener = Server(app)
+        port = await listener.start("127.0.0.1", 0, None)
+        first, second = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        first[1].write(request(token, path="/slow"))
+        await begun.wait()
+        ending = asyncio.create_task(listener.turn_away(20))
+        await asyncio.sleep(0)
+        second[1].write(request(token, path="/api/v1/namespaces"))
+        code, body = await read_answer(second[0])
+        assert code == 429 and b"shutting down" in body
+        assert await second[0].read() == b"", "the connection stays open"
+        assert not ending.done()
+        go_on.set()
+        assert await read_answer(first[0]) == (200, b"done")
+        await asyncio.wait_for(ending, 5)
+        await listener.close(0.1)

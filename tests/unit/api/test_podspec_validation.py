@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kybern.api.core import capabilities
 from kybern.api.core.podspec import default_pod, default_pod_template, validate_pod_spec, validate_pod_template
 from kybern.api.field import Errors
 from kybern.api.types import Object
@@ -454,3 +455,10 @@ def test_mistakes_in_templates_have_the_whole_path() -> None:
         'spec.template.metadata.labels: Invalid value: "/a": prefix part must be non-empty',
         "spec.template.spec.containers[0].image: Required value",
     ]
+
+
+def test_a_cluster_may_forbid_privileged_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capabilities, "allow_privileged", False)
+    pod = in_container(securityContext={"privileged": True})
+    assert complaints(pod) == [f"{C}.securityContext.privileged: Forbidden: disallowed by cluster policy"]
+    assert complaints(in_container(securityContext={"privileged": False})) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from kybern.api import names
+from kybern.api.core import capabilities
 from kybern.api.core.podspec_checks import MAX_INT32, Surroundings, descending, follows, known_if_set, within
 from kybern.api.field import Errors
 from kybern.api.types import Object
@@ -54,6 +55,8 @@ def validate_container_context(context: Object, path: str, errors: Errors, aroun
     """A container's securityContext."""
     within(context.get("runAsUser"), 0, MAX_INT32, f"{path}.runAsUser", errors)
     within(context.get("runAsGroup"), 0, MAX_INT32, f"{path}.runAsGroup", errors)
+    if context.get("privileged") and not capabilities.allow_privileged:
+        errors.forbidden(f"{path}.privileged", "disallowed by cluster policy")
     mount = context.get("procMount")
     if mount is not None:
         known_if_set(mount, _PROC_MOUNTS, f"{path}.procMount", errors)
