@@ -224,3 +224,17 @@ def test_budgets_and_autoscalers() -> None:
     assert said(HorizontalPodAutoscaler(), {"spec": spec}) == [
         "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"
     ]
+
+
+@pytest.mark.parametrize(
+    ("info", "cell"),
+    [
+        ({"kernelVersion": "6.1.0", "architecture": "amd64"}, "6.1.0 (amd64)"),
+        ({"kernelVersion": "6.1.0"}, "6.1.0"),
+        ({"architecture": "amd64"}, "<unknown> (amd64)"),
+        ({}, "<unknown>"),
+    ],
+)
+def test_the_kernel_of_a_node_is_shown_with_its_architecture(info: dict[str, str], cell: str) -> None:
+    [column] = [column for column in Node.columns if column.name == "Kernel-Version"]
+    assert column.cell({"metadata": {"name": "n"}, "status": {"nodeInfo": info}}) == cell

@@ -46,6 +46,12 @@ def _info(name: str) -> Callable[[Object], str]:
     return text("status", "nodeInfo", name, default="<unknown>")
 
 
+def _kernel(obj: Object) -> str:
+    """`6.1.0 (amd64)`."""
+    version, architecture = (at(obj, "status", "nodeInfo", name) for name in ("kernelVersion", "architecture"))
+    return f"{version or '<unknown>'} ({architecture})" if architecture else version or "<unknown>"
+
+
 class Node(Resource):
     kind, plural = "Node", "nodes"
     short_names = ("no",)
@@ -65,7 +71,7 @@ class Node(Resource):
         Column("Internal-IP", "string", _address("InternalIP"), "", 1),
         Column("External-IP", "string", _address("ExternalIP"), "", 1),
         Column("OS-Image", "string", _info("osImage"), "", 1),
-        Column("Kernel-Version", "string", _info("kernelVersion"), "", 1),
+        Column("Kernel-Version", "string", _kernel, "", 1),
         Column("Container-Runtime", "string", _info("containerRuntimeVersion"), "", 1),
     )
     selectable_fields = ("spec.unschedulable",)

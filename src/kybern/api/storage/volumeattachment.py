@@ -21,7 +21,7 @@ class VolumeAttachment(Resource):
     status_keeps = METADATA
     has_generation = False
     columns = (
-        Column("Attacher", "string", text("spec", "attacher")),
+        Column("Attacher", "string", text("spec", "attacher"), format="name"),
         Column("PV", "string", text("spec", "source", "persistentVolumeName")),
         Column("Node", "string", text("spec", "nodeName")),
         Column("Attached", "boolean", lambda o: bool(at(o, "status", "attached"))),
