@@ -168,7 +168,8 @@ def _kubelets(args: argparse.Namespace) -> Kubelets:
 
 def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
     """The flags that the gates look at."""
-    signing = args.service_account_signing_key_file or selfmade.signing_key(args.data_dir)
+    endpoint = args.service_account_signing_endpoint
+    signing = args.service_account_signing_key_file or (None if endpoint else selfmade.signing_key(args.data_dir))
     longest = flags.seconds("--service-account-max-token-expiration", args.service_account_max_token_expiration)
     return GateOptions(
         authorization=flags_auth.authz_options(args),
@@ -177,7 +178,8 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
         endpoint_reconciler_type=args.endpoint_reconciler_type,
         service_account_issuers=args.service_account_issuer or (DEFAULT_ISSUER,),
         api_audiences=args.api_audiences,
-        service_account_key_files=args.service_account_key_file or (signing,),
+        service_account_signing_endpoint=endpoint,
+        service_account_key_files=args.service_account_key_file or ((signing,) if signing else ()),
         service_account_signing_key_file=signing,
         service_account_max_token_expiration=int(longest),
         service_account_extend_token_expiration=args.service_account_extend_token_expiration,

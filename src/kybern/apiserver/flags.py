@@ -110,6 +110,8 @@ def _add_identity_flags(add: Add) -> None:
     add("--service-account-key-file", type=Path, action="append", default=[], metavar="FILE",
         help="key that verifies service account tokens; repeatable")  # fmt: skip
     add("--service-account-signing-key-file", **path, help="key that signs service account tokens; self-made if absent")
+    add("--service-account-signing-endpoint", default="", metavar="SOCKET",
+        help="socket of a signer of service account tokens (KEP-740), in place of key files")  # fmt: skip
     add("--service-account-issuer", action="append", default=[], metavar="URL",
         help="issuer of service account tokens; the first is put into them, all are accepted")  # fmt: skip
     add("--service-account-max-token-expiration", default="0s", metavar="DURATION", help="longest life of a token")
@@ -175,6 +177,18 @@ def check(args: argparse.Namespace) -> None:
     _check_ranges("--service-cluster-ip-range", args.service_cluster_ip_range)
     seconds("--event-ttl", args.event_ttl)
     seconds("--service-account-max-token-expiration", args.service_account_max_token_expiration)
+    if args.service_account_signing_endpoint:
+        given = (args.service_account_signing_key_file, args.service_account_key_file)
+        if any(given):
+            raise OperatorError(
+                "--service-account-signing-endpoint goes with neither --service-account-signing-key-file nor "
+                "--service-account-key-file; the signer has the keys"
+            )
+        if seconds("", args.service_account_max_token_expiration):
+            raise OperatorError(
+                "--service-account-max-token-expiration can't be set with --service-account-signing-endpoint; the "
+                "signer says how long tokens may live"
+            )
     if "" in args.service_account_issuer:
         raise OperatorError("--service-account-issuer is empty; write an URL like https://kubernetes.default.svc")
     check_etcd_flags(args)

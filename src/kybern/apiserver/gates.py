@@ -36,6 +36,7 @@ from kybern.apiserver.request import JSON, Request, Response, json_response
 from kybern.apiserver.services.running import Services
 from kybern.apiserver.tokens import (
     KeySet,
+    PrivateKey,
     PublicKey,
     TokenIssuer,
     new_signing_key,
@@ -48,6 +49,7 @@ from kybern.process.daemon import OperatorError
 
 if TYPE_CHECKING:
     from kybern.apiserver.openapi import OpenAPI
+    from kybern.apiserver.signing.external import ExternalSigner
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
@@ -68,6 +70,8 @@ class GateOptions:
     """Defaults to the issuers."""
     service_account_key_files: Sequence[Path] = ()
     service_account_signing_key_file: Path | None = None
+    service_account_signing_endpoint: str = ""
+    """The socket of a signer, in place of the key files."""
     service_account_max_token_expiration: int = 0
     """Seconds; 0 is no limit."""
     service_account_extend_token_expiration: bool = True
@@ -104,7 +108,11 @@ class Gates:
         self._services = Services(
             app.registry, service_networks(options), node_ports(options), app.telemetry.registry
         )
-        self.keys, self.issuer = _keys(options)
+        endpoint = options.service_account_signing_endpoint
+        self._signer = _signer(endpoint) if endpoint else None
+        self.keys, self.issuer = _keys(options, self._signer)
+        if self._signer is not None:
+            app.telemetry.registry.register(self._signer.metrics)
         self.authentication = Authentication(
             app, options.authentication, self.keys, options.service_account_issuers, self._audiences()
         )
@@ -140,6 +148,8 @@ class Gates:
     async def start(self) -> None:
         """Make the objects every cluster has and begin to serve custom kinds. Raises StoreUnavailable."""
         done = self._stages.done
+        if self._signer is not None:
+            self.issuer.max_seconds = await self._signer.start()
         await self._services.start()
         await self.app.admission.start()
         done(stages.CACHES, stages.ADMISSION)
@@ -168,6 +178,8 @@ class Gates:
     async def stop(self) -> None:
         """End what start began."""
         self.app.admission.close()
+        if self._signer is not None:
+            await self._signer.close()
         if self._aggregator:
             await self._aggregator.stop()
         self.app.pools.close()
@@ -246,9 +258,9 @@ class Gates:
             # Discovery is for issuers that are URLs.
             return
         jwks_uri = options.service_account_jwks_uri or f"https://{self.address}/openid/v1/jwks"
-        configuration = openid_configuration(self.issuer.issuer, jwks_uri, self.keys)
 
         async def openid(_: App, request: Request) -> Response:
+            configuration = openid_configuration(self.issuer.issuer, jwks_uri, self.keys)
             return json_response(configuration, headers=[("cache-control", "public, max-age=3600")])
 
         async def key_set(_: App, request: Request) -> Response:
@@ -260,13 +272,24 @@ class Gates:
         app.route("/openid/v1/jwks", key_set)
 
 
-def _keys(options: GateOptions) -> tuple[KeySet, TokenIssuer]:
-    """Keys to verify with and to sign with; made up where no files are named."""
-    signing = options.service_account_signing_key_file
-    private = read_private_key(signing) if signing else new_signing_key()
-    public: list[PublicKey] = [key for path in options.service_account_key_files for key in read_public_keys(path)]
-    if not signing or not public:
-        public.insert(0, private.public_key())
+def _signer(endpoint: str) -> ExternalSigner:
+    from kybern.apiserver.signing.external import ExternalSigner
+
+    return ExternalSigner(endpoint)
+
+
+def _keys(options: GateOptions, signer: ExternalSigner | None) -> tuple[KeySet, TokenIssuer]:
+    """Keys to verify with and to sign with: those of the signer, or of the files; made up where none are named."""
+    private: PrivateKey | None = None
+    if signer is not None:
+        keys: KeySet = signer.keys
+    else:
+        signing = options.service_account_signing_key_file
+        private = read_private_key(signing) if signing else new_signing_key()
+        public: list[PublicKey] = [key for path in options.service_account_key_files for key in read_public_keys(path)]
+        if not signing or not public:
+            public.insert(0, private.public_key())
+        keys = KeySet(public)
     issuers = tuple(options.service_account_issuers)
     if not issuers:
         raise OperatorError("--service-account-issuer must be given at least once")
@@ -277,8 +300,9 @@ def _keys(options: GateOptions) -> tuple[KeySet, TokenIssuer]:
         audiences,
         options.service_account_max_token_expiration,
         options.service_account_extend_token_expiration,
+        signer,
     )
-    return KeySet(public), issuer
+    return keys, issuer
 
 
 def service_networks(options: GateOptions) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -41,13 +41,16 @@ class KeySet:
             return list(self._keys.values())
         return [self._keys[kid]] if kid in self._keys else []
 
+    async def seek(self, token: str) -> None:
+        """Look for the key of a token elsewhere, where there may be others than those known."""
+
     def jwks(self) -> Object:
         """The JSON Web Key Set."""
-        return {"keys": [_jwk(kid, key) for kid, key in self._keys.items()]}
+        return {"keys": [jwk(kid, key) for kid, key in self._keys.items()]}
 
     def algorithms(self) -> list[str]:
         """The signing algorithms in use."""
-        return sorted({_algorithm(key) for key in self._keys.values()})
+        return sorted({algorithm_of(key) for key in self._keys.values()})
 
 
 class Issued(NamedTuple):
@@ -58,22 +61,54 @@ class Issued(NamedTuple):
     identity: str
 
 
-@dataclass(frozen=True, slots=True)
-class TokenIssuer:
-    """Signs tokens. `audiences` are those of a token whose request names none."""
+class Signer(Protocol):
+    """Signs tokens in our place."""
 
-    key: PrivateKey
+    async def sign(self, claims: Object) -> str:
+        """The token with these claims. Raises SigningFailed."""
+        ...
+
+
+class SigningFailed(Exception):
+    """There is no token; the message says why."""
+
+
+@dataclass(slots=True)
+class TokenIssuer:
+    """Signs tokens, with its own key or by a signer. `audiences` are those of a token whose request names none."""
+
+    key: PrivateKey | None
     issuer: str
     audiences: tuple[str, ...]
     max_seconds: int = 0
     """--service-account-max-token-expiration; 0: unlimited."""
     extend: bool = True
     """--service-account-extend-token-expiration."""
+    signer: Signer | None = None
+
+    async def give(
+        self, namespace: str, account: Object, audiences: Sequence[str], seconds: int, bound: Mapping[str, Object]
+    ) -> Issued:
+        """The same as `issue`, by the signer where there is one. Raises SigningFailed."""
+        if self.signer is None:
+            return self.issue(namespace, account, audiences, seconds, bound)
+        claims = self._claims(namespace, account, audiences, seconds, bound)
+        return Issued(await self.signer.sign(claims), float(claims["iat"] + seconds), claims["jti"])
 
     def issue(
         self, namespace: str, account: Object, audiences: Sequence[str], seconds: int, bound: Mapping[str, Object]
     ) -> Issued:
         """`bound`: "pod", "secret", "node" -> {name, uid}. `seconds` are not more than `max_seconds`."""
+        import jwt
+
+        assert self.key is not None
+        claims, public = self._claims(namespace, account, audiences, seconds, bound), self.key.public_key()
+        token = jwt.encode(claims, self.key, algorithm=algorithm_of(public), headers={"kid": key_id(public)})
+        return Issued(token, float(claims["iat"] + seconds), claims["jti"])
+
+    def _claims(
+        self, namespace: str, account: Object, audiences: Sequence[str], seconds: int, bound: Mapping[str, Object]
+    ) -> Object:
         now = int(clock.time())
         private: Object = {
             "namespace": namespace,
@@ -84,22 +119,16 @@ class TokenIssuer:
         if self.extend and seconds == PROJECTED_SECONDS and "pod" in bound and set(audiences) <= set(self.audiences):
             valid = max(seconds, min(EXTENDED_SECONDS, self.max_seconds or EXTENDED_SECONDS))
             private["warnafter"] = now + seconds
-        claims = {
+        return {
             "aud": list(audiences) or list(self.audiences),
             "exp": now + valid,
             "iat": now,
             "iss": self.issuer,
-            "jti": (identity := new_uid()),
+            "jti": new_uid(),
             "kubernetes.io": private,
             "nbf": now,
             "sub": f"system:serviceaccount:{namespace}:{account['metadata']['name']}",
         }
-        import jwt
-
-        public = self.key.public_key()
-        token = jwt.encode(claims, self.key, algorithm=_algorithm(public), headers={"kid": key_id(public)})
-        return Issued(token, float(now + seconds), identity)
-
 
 def key_id(key: PublicKey) -> str:
     """The SHA-256 of the public key, as upstream names keys."""
@@ -107,16 +136,18 @@ def key_id(key: PublicKey) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
 
 
-def _algorithm(key: PublicKey) -> str:
+def algorithm_of(key: PublicKey) -> str:
+    """The one that a key signs with."""
     if isinstance(key, rsa.RSAPublicKey):
         return "RS256"
     return {256: "ES256", 384: "ES384", 521: "ES512"}[key.curve.key_size]
 
 
-def _jwk(kid: str, key: PublicKey) -> Object:
+def jwk(kid: str, key: PublicKey) -> Object:
+    """A key as a JSON Web Key Set has it."""
     import jwt
 
-    algorithm = _algorithm(key)
+    algorithm = algorithm_of(key)
     implementation: Any = jwt.get_algorithm_by_name(algorithm)
     material = {k: v for k, v in implementation.to_jwk(key, as_dict=True).items() if k not in ("key_ops", "alg")}
     return {"use": "sig", **material, "kid": kid, "alg": algorithm}

@@ -54,6 +54,7 @@ KUBELET += " --container-runtime-endpoint unix://{dir}/none.sock"
         (f"{API} --client-ca-file {{file}}", "file has no certificates in PEM form"),
         (f"{API} --service-account-key-file {{file}}", "file holds no RSA or ECDSA key"),
         (f"{API} --tls-cert-file {{file}}", "--tls-cert-file and --tls-private-key-file go together"),
+        (f"{API} --service-account-signing-endpoint /x --service-account-key-file {{file}}", "the signer has the keys"),
         (f"{API} --cors-allowed-origins example.com", "does not pin to start/end of host in the origin header"),
         (f"{API} --strict-transport-security-directives x", '"x" is none of max-age=SECONDS'),
         (f"{API} --profiling=true", "--profiling=true can't be: there is no /debug/pprof"),

@@ -62,6 +62,7 @@ class ServiceAccountTokens:
     async def user(self, token: str, audiences: Collection[str] = ()) -> Known | None:
         verified = self._known.get(token)
         if verified is None:
+            await self._keys.seek(token)
             claims = verified_claims(token, self._issuers, self._keys)
             if claims is None:
                 return None

@@ -6,7 +6,7 @@ Source: API reference, TokenRequest v1 authentication.k8s.io; KEP-1205.
 from __future__ import annotations
 
 from kybern.api.authentication import tokenrequest
-from kybern.api.errors import BadRequest, Conflict, Invalid, MethodNotSupported, NotFound
+from kybern.api.errors import BadRequest, Conflict, InternalError, Invalid, MethodNotSupported, NotFound
 from kybern.api.field import Errors
 from kybern.api.resource import Resource
 from kybern.api.types import Object
@@ -16,6 +16,7 @@ from kybern.apiserver.app import App
 from kybern.apiserver.negotiation import shape_of
 from kybern.apiserver.request import Request, Response
 from kybern.apiserver.review_body import read
+from kybern.apiserver.tokens import SigningFailed
 from kybern.process.clock import clock, format_time
 
 _ISSUED = "authentication.kubernetes.io/issued-credential-id"
@@ -50,7 +51,11 @@ async def serve(app: App, request: Request, resource: Resource) -> Response:
         said = f"requested expiration of {seconds} seconds shortened to {issuer.max_seconds} seconds"
         request.warnings.append(said)
         seconds = spec["expirationSeconds"] = issuer.max_seconds
-    issued = issuer.issue(info.namespace, account, spec["audiences"], seconds, bound)
+    try:
+        issued = await issuer.give(info.namespace, account, spec["audiences"], seconds, bound)
+    except SigningFailed as error:
+        said = f"failed to generate token: {error}"
+        raise InternalError(f"Internal error occurred: {said}", details={"causes": [{"message": said}]}) from error
     if request.trail is not None:
         request.trail.annotate(_ISSUED, f"JTI={issued.identity}")
     asked["metadata"] = {"name": info.name, "namespace": info.namespace, "creationTimestamp": clock.stamp()}

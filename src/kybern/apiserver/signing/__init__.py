@@ -1,0 +1,1 @@
+"""Service account tokens that another process signs."""

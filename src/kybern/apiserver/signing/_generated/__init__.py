@@ -1,0 +1,1 @@
+"""Made from etcd.proto by generate.py."""
