@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from kybern.apiserver import asgi
 from kybern.apiserver.edge import Edge
+from kybern.apiserver.flowcontrol.watermark import Watermark
 from kybern.apiserver.pools import Pools
 from kybern.apiserver.registry import Registry
 from kybern.apiserver.request import Request, RequestInfo, Response, UserInfo
@@ -85,8 +86,8 @@ class App:
         """What limits how many requests are served at a time."""
         self.running = {False: 0, True: 0}
         """Requests being served: writes (True) and others (False)."""
-        self.peak = {False: 0, True: 0}
-        """The most of them since somebody looked at the metrics."""
+        self.watermarks = {False: Watermark(), True: Watermark()}
+        """The most of them, second by second."""
         self.request_timeout = 0.0
         """Seconds after which a request that isn't long-running is answered with a 504; 0 for never."""
         self.watch_seconds = 1800

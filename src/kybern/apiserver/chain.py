@@ -124,8 +124,7 @@ async def _in_turn(app: App, request: Request) -> Response:
     ticket = request.ticket = await app.flows.admit(request)
     running, writes = app.running, request.info.verb not in READS
     running[writes] += 1
-    if running[writes] > app.peak[writes]:
-        app.peak[writes] = running[writes]
+    app.watermarks[writes].rise(running[writes])
 
     def leave() -> None:
         running[writes] -= 1

@@ -16,8 +16,6 @@ from kybern.process.zpages import Page, ZPages
 ENDPOINTS = ("healthz", "livez", "readyz")
 READY_ONLY = frozenset(("etcd-readiness", "informer-sync", "shutdown"))
 """What only /readyz looks at: it passes, or is meant."""
-KMS = "kms-provider"
-"""What is amiss with key management a restart doesn't mend."""
 _TEXT = "text/plain; charset=utf-8"
 
 log = logging.getLogger(__name__)
@@ -77,10 +75,8 @@ async def _health(app: App, request: Request) -> Response:
     checks = {"ping": _well, "log": _well, **app.checks}
     if endpoint != "readyz":
         checks = {name: check for name, check in checks.items() if name not in READY_ONLY}
-    if endpoint == "livez":
-        checks = {name: check for name, check in checks.items() if not name.startswith(KMS)}
-        if monotonic() < app.live_until:
-            checks |= {name: _well for name in checks if name.startswith(HOOK)}
+    if endpoint == "livez" and monotonic() < app.live_until:
+        checks |= {name: _well for name in checks if name.startswith(HOOK)}
     if only:
         if only not in checks:
             return Response(404, b"404 page not found\n", _TEXT)

@@ -279,8 +279,7 @@ def _watch_lists(lists: dict[tuple[str, ...], Tally]) -> Metric:
 def _running(app: App) -> Iterator[Metric]:
     running = GaugeMetricFamily("apiserver_current_inflight_requests", "Being served.", labels=["request_kind"])
     for kind, writes in KINDS:
-        running.add_metric([kind], app.peak[writes])
-        app.peak[writes] = app.running[writes]
+        running.add_metric([kind], app.watermarks[writes].value(app.running[writes]))
     waiting = GaugeMetricFamily("apiserver_current_inqueue_requests", "Waiting their turn.", labels=["request_kind"])
     flows = app.flows
     for kind, writes in KINDS:

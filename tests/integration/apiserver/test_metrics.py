@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from kybern.apiserver.flowcontrol.watermark import Watermark
 from kybern.client.workqueue import WorkQueue
 from tests.integration.apiserver.inprocess import MERGE, Api
 
@@ -224,11 +226,23 @@ async def test_lists_say_what_they_cost(api: Api) -> None:
     assert [after - then for after, then in zip(await numbers(), before, strict=True)] == [1, 3, 1]
 
 
-async def test_the_most_that_was_served_at_a_time_is_shown_once(api: Api) -> None:
+async def test_the_most_that_was_served_at_a_time_within_a_second(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("kybern.apiserver.flowcontrol.watermark.monotonic", lambda: now)
+
     def reads(found: dict[str, Metric]) -> float:
         samples = found["apiserver_current_inflight_requests"].samples
         return next(s.value for s in samples if s.labels["request_kind"] == "readOnly")
 
-    api.app.peak[False] = 7
+    monkeypatch.setattr(api.app, "watermarks", {False: Watermark(), True: Watermark()})
+    for number in (1, 2, 7, 3):
+        api.app.watermarks[False].rise(number)
+    assert reads(await scrape(api)) == 0
+    now += 1.1
     assert reads(await scrape(api)) == 7
+    now += 1.1
     assert reads(await scrape(api)) == 1
+    now += 60
+    assert reads(await scrape(api)) in (0, 1)
