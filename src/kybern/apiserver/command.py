@@ -13,7 +13,17 @@ from contextlib import AsyncExitStack
 from kybern.api import gated_fields
 from kybern.api.schema import SchemaUnavailable
 from kybern.api.scheme import builtin
-from kybern.apiserver import flags, flags_audit, flags_auth, flags_edge, flags_tls, health, runtime_config, selfmade
+from kybern.apiserver import (
+    egress,
+    flags,
+    flags_audit,
+    flags_auth,
+    flags_edge,
+    flags_tls,
+    health,
+    runtime_config,
+    selfmade,
+)
 from kybern.apiserver.admission import order
 from kybern.apiserver.app import App
 from kybern.apiserver.authn.authorities import verified_chain
@@ -179,6 +189,7 @@ def gate_options(args: argparse.Namespace, address: str) -> GateOptions:
         service_account_issuers=args.service_account_issuer or (DEFAULT_ISSUER,),
         api_audiences=args.api_audiences,
         service_account_signing_endpoint=endpoint,
+        egress=egress.load(args.egress_selector_config_file) if args.egress_selector_config_file else egress.Ways(),
         service_account_key_files=args.service_account_key_file or ((signing,) if signing else ()),
         service_account_signing_key_file=signing,
         service_account_max_token_expiration=int(longest),

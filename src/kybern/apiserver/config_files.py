@@ -25,7 +25,7 @@ EVERY = 1.0
 log = logging.getLogger(__name__)
 
 
-def read(flag: str, path: Path, kind: str, versions: Sequence[str]) -> Object:
+def read(flag: str, path: Path, kind: str, versions: Sequence[str], group: str = GROUP) -> Object:
     """The file's object. Raises OperatorError."""
     import yaml
 
@@ -35,7 +35,7 @@ def read(flag: str, path: Path, kind: str, versions: Sequence[str]) -> Object:
         raise OperatorError(f"{flag} {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise OperatorError(f"{flag} {path}: no YAML: {' '.join(str(error).split())}") from error
-    known = [f"{GROUP}/{version}" for version in versions]
+    known = [f"{group}/{version}" for version in versions]
     given = (document.get("apiVersion"), document.get("kind")) if isinstance(document, dict) else None
     if given is None or given[0] not in known or given[1] != kind:
         raise OperatorError(f"{flag} {path}: it must be of kind {kind} in {' or '.join(known)}")

@@ -17,6 +17,7 @@ from kybern.api.resource import Resource
 from kybern.api.types import Object
 from kybern.apiserver import crd_conditions
 from kybern.apiserver.app import App
+from kybern.apiserver.egress import ways_of
 from kybern.apiserver.webhooks.calling import resolver_of
 from kybern.apiserver.webhooks.client import Hooks
 from kybern.apiserver.webhooks.conversion import ConversionMetrics, WebhookConversion
@@ -39,7 +40,8 @@ class CustomKinds:
             raise LookupError(f"the scheme has no {CRDS[1]}")
         self._resource = resource
         self._lister = app.registry.lister(*CRDS)
-        self._hooks, self._metrics = Hooks(resolver_of(app)), ConversionMetrics(app.telemetry.registry)
+        self._hooks = Hooks(resolver_of(app), ways=ways_of(app))
+        self._metrics = ConversionMetrics(app.telemetry.registry)
         self._waiting: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

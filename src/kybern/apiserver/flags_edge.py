@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from kybern.api.core import capabilities
@@ -40,6 +41,8 @@ def add_flags(add: Add, boolean: Callable[[str], bool]) -> None:
         help="what to tell browsers of HTTPS: max-age=SECONDS, includeSubDomains, preload")  # fmt: skip
     add("--shutdown-send-retry-after", type=boolean, default=False, nargs="?", const=True,
         help="at the end, after --shutdown-delay-duration, have clients come back while requests end")  # fmt: skip
+    add("--egress-selector-config-file", type=Path, default=None, metavar="FILE",
+        help="EgressSelectorConfiguration that says by which proxies nodes and webhooks are reached")  # fmt: skip
     add("--permit-port-sharing", type=boolean, default=False, nargs="?", const=True,
         help="let others listen on the same port")  # fmt: skip
     add("--endpoint-reconciler-type", choices=("lease", "none"), default="lease",

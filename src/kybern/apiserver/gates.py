@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kybern.api.flowcontrol.bootstrap import GROUP as GROUP_OF_FLOWS
-from kybern.apiserver import stages
+from kybern.apiserver import egress, stages
 from kybern.apiserver.admission import config as admission_config
 from kybern.apiserver.admission import order
 from kybern.apiserver.admission.defaulttolerationseconds import DEFAULT_SECONDS, NOT_READY, UNREACHABLE
@@ -28,6 +28,7 @@ from kybern.apiserver.bootstrap import Bootstrap
 from kybern.apiserver.clustertrust import ClusterTrust
 from kybern.apiserver.crds import CRDS, CustomKinds
 from kybern.apiserver.discovery import Discovery
+from kybern.apiserver.egress import Ways
 from kybern.apiserver.flowcontrol import debug
 from kybern.apiserver.flowcontrol.control import SCHEMAS, FlowControl
 from kybern.apiserver.flowcontrol.inflight import Inflight
@@ -76,6 +77,7 @@ class GateOptions:
     """Seconds; 0 is no limit."""
     service_account_extend_token_expiration: bool = True
     service_account_jwks_uri: str = ""
+    egress: Ways = field(default_factory=Ways)
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
     admission_control_config_file: Path | None = None
@@ -108,6 +110,7 @@ class Gates:
         self._services = Services(
             app.registry, service_networks(options), node_ports(options), app.telemetry.registry
         )
+        app.services[egress.SERVICE], app.pools.through = options.egress, options.egress.cluster
         endpoint = options.service_account_signing_endpoint
         self._signer = _signer(endpoint) if endpoint else None
         self.keys, self.issuer = _keys(options, self._signer)

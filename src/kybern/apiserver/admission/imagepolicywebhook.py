@@ -16,6 +16,7 @@ from kybern.api.types import Object
 from kybern.apiserver.admission import config
 from kybern.apiserver.admission.base import CREATE, UPDATE, Attributes, Plugin
 from kybern.apiserver.app import App
+from kybern.apiserver.egress import ways_of
 from kybern.apiserver.webhooks.client import CallFailed
 from kybern.apiserver.webhooks.reviews import Reviewer
 from kybern.process.clock import monotonic
@@ -51,7 +52,7 @@ class ImagePolicyWebhook(Plugin):
         self._default_allow = bool(given.get("defaultAllow"))
         self._reviewer = Reviewer(
             self.name, Path(given["kubeConfigFile"]), "imagepolicy.k8s.io/v1alpha1", "ImageReview",
-            wait=self._times["retryBackoff"],
+            wait=self._times["retryBackoff"], through=ways_of(app).controlplane,
         )  # fmt: skip
         self._known: OrderedDict[bytes, tuple[Object, float]] = OrderedDict()
         """Verdicts, and until when they hold."""

@@ -33,6 +33,7 @@ from kybern.apiserver.authn.tokenfile import TokenFile, read_token_file
 from kybern.apiserver.authn.webhook import TokenWebhookOptions, WebhookTokens
 from kybern.apiserver.authn.x509 import ClientCertificate
 from kybern.apiserver.config_files import Follower
+from kybern.apiserver.egress import ways_of
 from kybern.apiserver.tokens import KeySet
 from kybern.process.daemon import OperatorError
 
@@ -82,7 +83,8 @@ class Authentication:
         elif options.oidc is not None:
             found = config.parse(options.oidc, self._own_issuers, "--oidc-*", options.oidc_algorithms)
         self._enforce(found, Issuers(found.issuers, self._audiences))
-        self._webhook = WebhookTokens(options.webhook, audiences) if options.webhook is not None else None
+        way = ways_of(app).controlplane
+        self._webhook = WebhookTokens(options.webhook, audiences, way) if options.webhook else None
         self.bearer = Bearer(self._token_authenticators(keys, issuers, audiences))
 
     def start(self) -> None:

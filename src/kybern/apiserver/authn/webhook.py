@@ -15,6 +15,7 @@ from kybern.apiserver.authn.base import BadToken, Known, authenticated
 from kybern.apiserver.webhooks.client import CallFailed
 from kybern.apiserver.webhooks.reviews import Reviewer
 from kybern.process.clock import monotonic
+from kybern.process.dialing import Dial, straight
 
 FLAG = "--authentication-token-webhook-config-file"
 
@@ -31,9 +32,12 @@ class TokenWebhookOptions:
 class WebhookTokens:
     """Asks one webhook. Raises OperatorError for a kubeconfig that is no good."""
 
-    def __init__(self, options: TokenWebhookOptions, audiences: Collection[str]) -> None:
+    def __init__(
+        self, options: TokenWebhookOptions, audiences: Collection[str], through: Dial = straight
+    ) -> None:
         self._audiences = tuple(audiences)
-        self._reviewer = Reviewer(FLAG, options.kubeconfig, f"authentication.k8s.io/{options.version}", "TokenReview")
+        version = f"authentication.k8s.io/{options.version}"
+        self._reviewer = Reviewer(FLAG, options.kubeconfig, version, "TokenReview", through=through)
 
     async def user(self, token: str, audiences: Collection[str] = ()) -> Known | None:
         wanted = tuple(audiences or self._audiences)

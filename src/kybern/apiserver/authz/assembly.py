@@ -21,6 +21,7 @@ from kybern.apiserver.authz.noderefs import node_refs
 from kybern.apiserver.authz.rbac import rbac_of
 from kybern.apiserver.authz.webhook import WebhookAuthorizer, WebhookOptions
 from kybern.apiserver.config_files import Follower
+from kybern.apiserver.egress import ways_of
 from kybern.process.daemon import OperatorError
 
 DEFAULT = ("Node", "RBAC")
@@ -99,7 +100,7 @@ class Authorization:
 
     def _authorizer(self, entry: config.Entry, flag: str) -> Authorizer:
         if entry.webhook is not None:
-            return WebhookAuthorizer(flag, entry.webhook)
+            return WebhookAuthorizer(flag, entry.webhook, ways_of(self._app).controlplane)
         match entry.type:
             case "RBAC":
                 return rbac_of(self._app)

@@ -20,6 +20,7 @@ from kybern.apiserver.request import RequestInfo, UserInfo
 from kybern.apiserver.webhooks.client import CallFailed
 from kybern.apiserver.webhooks.reviews import SECONDS, Reviewer
 from kybern.process.clock import monotonic
+from kybern.process.dialing import Dial, straight
 
 _GROUP = "authorization.k8s.io"
 _MAX_CACHED = 8192
@@ -46,12 +47,13 @@ class WebhookOptions:
 class WebhookAuthorizer:
     """Asks one webhook. Raises OperatorError for a kubeconfig that is no good; `flag` is what named it."""
 
-    def __init__(self, flag: str, options: WebhookOptions) -> None:
+    def __init__(self, flag: str, options: WebhookOptions, through: Dial = straight) -> None:
         self.label = ("Webhook", options.name)
         self._options = options
         self._reviewer = Reviewer(
-            flag, options.kubeconfig, f"{_GROUP}/{options.version}", "SubjectAccessReview", options.timeout
-        )
+            flag, options.kubeconfig, f"{_GROUP}/{options.version}", "SubjectAccessReview", options.timeout,
+            through=through,
+        )  # fmt: skip
         self._kept: dict[bytes, tuple[float, Decision]] = {}
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:

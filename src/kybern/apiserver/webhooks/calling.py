@@ -13,6 +13,7 @@ from kybern.apiserver.admission import config, expressions, matching
 from kybern.apiserver.admission.base import CONNECT, CREATE, DELETE, UPDATE, Attributes, Plugin
 from kybern.apiserver.admission.metrics import WebhookMetrics
 from kybern.apiserver.app import App
+from kybern.apiserver.egress import ways_of
 from kybern.apiserver.webhooks import review, views
 from kybern.apiserver.webhooks.client import CallFailed, Hooks
 from kybern.apiserver.webhooks.configured import Configured, Webhook
@@ -63,7 +64,7 @@ class WebhookPlugin(Plugin):
         self._app, self._registry = app, app.registry
         lister = app.registry.lister(_GROUP, self.configurations)
         self.configured = Configured(lister, app.registry.scheme, lambda: self.reconsider())
-        self._hooks = Hooks(resolver_of(app), _credentials(app, self.name))
+        self._hooks = Hooks(resolver_of(app), _credentials(app, self.name), ways_of(app))
         self.metrics = _metrics(app)
         self._conditions = expressions.Conditions(app, "webhook", self.step)
 

@@ -24,10 +24,12 @@ import orjson
 from kybern.api.durations import go_duration
 from kybern.api.errors import APIError, from_status
 from kybern.api.types import Object
+from kybern.apiserver.egress import Ways
 from kybern.apiserver.webhooks.credentials import NOBODY, Credentials, Identity
 from kybern.apiserver.webhooks.services import ServiceResolver
 from kybern.client.http import Incomplete, Pool
 from kybern.process import tracing
+from kybern.process.dialing import Dial, straight
 
 MAX_ANSWER = 64 << 20
 """Bytes of the largest answer that is read."""
@@ -56,10 +58,11 @@ class Hook:
         bearer: Callable[[], str] = NOBODY.bearer,
         dial: Callable[[], Awaitable[tuple[str, int]]] | None = None,
         server_name: str = "",
+        through: Dial = straight,
     ) -> None:
         parts = urlsplit(url)
         self._base, self._path = f"{parts.scheme}://{parts.netloc}", parts.path
-        self._pool = Pool(self._base, tls, dial=dial, server_name=server_name, repeats=True)
+        self._pool = Pool(self._base, tls, dial=dial, server_name=server_name, through=through, repeats=True)
         self._bearer = bearer
 
     async def post(self, document: Object, *, timeout: float, tell: bool = True) -> Object:
@@ -91,8 +94,10 @@ class Hook:
 class Hooks:
     """The hooks in use, by their configuration."""
 
-    def __init__(self, resolver: ServiceResolver, credentials: Credentials | None = None) -> None:
-        self._resolver, self._credentials = resolver, credentials
+    def __init__(
+        self, resolver: ServiceResolver, credentials: Credentials | None = None, ways: Ways | None = None
+    ) -> None:
+        self._resolver, self._credentials, self._ways = resolver, credentials, ways or Ways()
         self._hooks: OrderedDict[bytes, Hook] = OrderedDict()
 
     def hook(self, config: Object) -> Hook:
@@ -113,12 +118,14 @@ class Hooks:
             url = config["url"]
             parts = urlsplit(url)
             who = self._identity(f"{parts.hostname}:{parts.port or DEFAULT_PORT}")
-            return Hook(url, trusting(config.get("caBundle"), who), bearer=who.bearer)
+            tls = trusting(config.get("caBundle"), who)
+            return Hook(url, tls, bearer=who.bearer, through=self._ways.controlplane)
         name, port = f"{service['name']}.{service['namespace']}.svc", int(service.get("port") or DEFAULT_PORT)
         who = self._identity(f"{name}:{port}")
         dial = partial(self._resolver.resolve, service["namespace"], service["name"], port)
         url = f"https://{name}:{port}/{(service.get('path') or '').lstrip('/')}"
-        return Hook(url, trusting(config.get("caBundle"), who), dial=dial, server_name=name, bearer=who.bearer)
+        tls, way = trusting(config.get("caBundle"), who), self._ways.cluster
+        return Hook(url, tls, dial=dial, server_name=name, bearer=who.bearer, through=way)
 
     def _identity(self, host: str) -> Identity:
         return self._credentials.identity(host) if self._credentials is not None else NOBODY

@@ -16,6 +16,7 @@ from kybern.apiserver.webhooks.credentials import NOBODY
 from kybern.client import kubeconfig
 from kybern.process.clock import random
 from kybern.process.daemon import OperatorError
+from kybern.process.dialing import Dial, straight
 
 SECONDS = 30.0
 ATTEMPTS, WAIT, GROWTH, JITTER = 5, 0.5, 1.5, 0.2
@@ -27,15 +28,16 @@ class Reviewer:
     `wait` the seconds before the first repetition."""
 
     def __init__(
-        self, flag: str, path: Path, api_version: str, kind: str, timeout: float = SECONDS, *, wait: float = WAIT
-    ) -> None:
+        self, flag: str, path: Path, api_version: str, kind: str, timeout: float = SECONDS, *, wait: float = WAIT,
+        through: Dial = straight,
+    ) -> None:  # fmt: skip
         try:
             config = kubeconfig.load(path)
             tls = kubeconfig.tls_context(config) if config.server.startswith("https") else None
         except OperatorError as error:
             raise OperatorError(f"{flag}: {error}") from error
         bearer = kubeconfig.bearer(config) or NOBODY.bearer
-        self._hook = Hook(config.server, tls, server_name=config.server_name, bearer=bearer)
+        self._hook = Hook(config.server, tls, server_name=config.server_name, bearer=bearer, through=through)
         self._api_version, self._kind, self._timeout = api_version, kind, timeout
         self._wait = wait
 
