@@ -97,7 +97,7 @@ def _jwt(
         said = "data does not contain any valid RSA or ECDSA certificates"
         errors.invalid(f"{at}.certificateAuthority", OMITTED, said)
     if issuer.get("egressSelectorType"):
-        errors.invalid(f"{at}.egressSelectorType", issuer["egressSelectorType"], "this server has no egress selectors")
+        errors.invalid(f"{at}.egressSelectorType", issuer["egressSelectorType"], "issuers are only reached directly")
     mappings = _mappings(errors, path, given)
     return IssuerOptions(url, _audiences(errors, at, issuer), mappings, discovery, ca, algorithms)
 
