@@ -12,7 +12,7 @@ import logging
 
 import orjson
 
-from kybern.api.errors import APIError
+from kybern.api.errors import AlreadyExists, APIError, NotFound
 from kybern.api.types import Object
 from kybern.apiserver import bootstrap
 from kybern.apiserver.registry import Registry
@@ -67,7 +67,7 @@ class Presence:
         await _put(self._store, self._key, value, lease)
 
     async def _reconcile(self) -> None:
-        """Write the endpoints where they are not those that are there."""
+        """Write the endpoints where they are not those that are there, or are not there at all."""
         page = await self._store.list(PREFIX)
         present = sorted(entry.key.removeprefix(PREFIX) for entry in page.entries)
         if not present:
@@ -85,7 +85,12 @@ class Presence:
                 def changed(found: Object, mend: bootstrap.Mend = mend, wanted: Object = wanted) -> Object | None:
                     return mend(found, wanted)
 
-                await self._registry.guaranteed_update(resource, "default", bootstrap.SERVICE, changed)
+                try:
+                    await self._registry.guaranteed_update(resource, "default", bootstrap.SERVICE, changed)
+                except NotFound:
+                    # Somebody took it away.
+                    with contextlib.suppress(AlreadyExists):
+                        await self._registry.create(resource, wanted)
 
 
 async def _put(store: Store, key: str, value: bytes, lease: int) -> None:

@@ -56,6 +56,19 @@ async def test_all_that_are_there_are_endpoints(registry: Registry) -> None:
     assert await addresses(registry) == ["10.0.0.1"], "the last one stays: there is nobody to take it away"
 
 
+async def test_endpoints_that_somebody_deletes_come_back(registry: Registry) -> None:
+    first = await start(registry, "10.0.0.1")
+    for group, plural in (("", "endpoints"), ("discovery.k8s.io", "endpointslices")):
+        resource = registry.scheme.resource(group, plural)
+        assert resource is not None
+        await registry.delete(resource, "default", "kubernetes")
+    second = Presence(registry, "10.0.0.2", 6443)
+    await second.start()
+    assert await addresses(registry) == ["10.0.0.1", "10.0.0.2"]
+    for each in (first, second):
+        await each.stop()
+
+
 async def test_one_that_is_lost_is_taken_away_by_the_others(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
