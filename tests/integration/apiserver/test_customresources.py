@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.apiserver.conftest import Kubectl
+from tests.integration.apiserver.inprocess import MERGE, Api
 
 PORTS = {
     "type": "array",
@@ -331,3 +332,16 @@ def test_a_watch_begins_with_what_is_there(kubectl: Kubectl) -> None:
     path = f"/apis/stable.example.com/v1/namespaces/{kubectl.namespace}/crontabs?watch=1&timeoutSeconds=1"
     events = kubectl.out("get", "--raw", path).splitlines()
     assert ['"type":"ADDED"' in line for line in events] == [True]
+
+
+async def test_formats_that_mean_nothing_are_warned_of_when_they_come(api: Api) -> None:
+    odd = {"type": "object", "properties": {"a": {"type": "string", "format": "odd"}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": odd}}
+    names = {"plural": "oddities", "kind": "Oddity"}
+    spec = {"group": "odd.example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    response = await api.respond("POST", path, {"metadata": {"name": "oddities.odd.example.com"}, "spec": spec})
+    assert ("warning", '299 - "unrecognized format \\"odd\\""') in response.headers
+    change = {"metadata": {"labels": {"a": "b"}}}
+    response = await api.respond("PATCH", f"{path}/oddities.odd.example.com", change, kind=MERGE)
+    assert response.status == 200 and not [1 for name, _ in response.headers if name == "warning"]

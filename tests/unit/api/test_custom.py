@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from kybern.api import tables
-from kybern.api.apiextensions import jsonpath, rules, schema_rules, structural, values
+from kybern.api.apiextensions import formats, jsonpath, rules, schema_rules, structural, values
 from kybern.api.apiextensions.custom import CustomResource
 from kybern.api.errors import BadRequest
 from kybern.api.field import Errors
 from kybern.process.clock import clock
 
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
+WITHOUT = '<nil>: Invalid value: "": '
 PRESERVE = {"x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -147,6 +148,15 @@ def test_a_default_is_no_alias() -> None:
         ),
         ({**obj_of(), "minProperties": 1}, {}, "f: Invalid value: 0: f in body should have at least 1 properties"),
         ({**obj_of(), "required": ["g"]}, {}, "f.g: Required value"),
+        ({**INTEGER, "format": "int32"}, 2**31,
+         f"{WITHOUT}Checked value must be of type integer with format int32 in f"),
+        ({**INTEGER, "format": "int32", "maximum": 2**32 - 1}, 1,
+         f"{WITHOUT}Maximum boundary value must be of type integer with format int32 in f"),
+        (INTEGER, 2.0**63, f"{WITHOUT}Checked value must be of type integer (default format) in f"),
+        ({**INTEGER, "minimum": 0.5}, 1,
+         f"{WITHOUT}Minimum boundary value must be of type integer (default format) in f"),
+        ({"type": "number", "format": "float"}, 3.5e38,
+         f"{WITHOUT}Checked value must be of type number with format float in f"),
         ({**STRING, "not": {"enum": ["a"]}}, "a", '<nil>: Invalid value: "": "f" must not validate the schema (not)'),
     ],
 )  # fmt: skip
@@ -160,6 +170,12 @@ def test_values_that_do_not_fit(schema: Any, value: Any, said: str) -> None:
     ("schema", "value"),
     [
         (INTEGER, 3.0),
+        (INTEGER, -(2**63)),
+        ({**INTEGER, "format": "int32"}, -(2**31)),
+        ({**INTEGER, "format": "int64", "maximum": 2**32 - 1}, 2**31),
+        ({**INTEGER, "format": "uint32"}, 2**40),
+        ({"type": "number", "format": "float"}, 3.4e38),
+        ({"type": "number", "format": "double"}, 1e300),
         ({"type": "number"}, 3),
         ({**INTEGER, "nullable": True}, None),
         ({"x-kubernetes-int-or-string": True, "anyOf": [INTEGER, STRING]}, "x"),
@@ -473,3 +489,19 @@ def test_a_schema_whose_items_are_no_schema_is_refused_and_no_more() -> None:
     schema = {"type": "object", "items": "a", "allOf": [{"items": {"not": {"type": "string"}}}]}
     schema_rules.check(schema, "spec.validation.openAPIV3Schema", errors)
     assert errors
+
+
+def test_numbers_beyond_their_format_are_forgiven_where_they_were_there_before() -> None:
+    resource = kind(obj_of(n={**INTEGER, "format": "int32"}, other=INTEGER))
+    old = thing({"n": 2**40, "other": 1})
+    assert complaints(resource, thing({"n": 2**40, "other": 2}), old) == []
+    assert len(complaints(resource, thing({"n": 2**41, "other": 1}), old)) == 1
+
+
+def test_formats_that_mean_nothing() -> None:
+    schema = obj_of(
+        a={**STRING, "format": "date-time"}, b={**STRING, "format": "int32"}, c={**INTEGER, "format": "int64"},
+        d={"type": "array", "items": {**INTEGER, "format": "uint32"}}, e={"format": "odd"},
+        f={"type": "object", "additionalProperties": {"type": "number", "format": "double"}},
+    )  # fmt: skip
+    assert list(formats.unknown(schema)) == ["int32", "uint32"]

@@ -204,9 +204,10 @@ def _forgiving(schema: Object, errors: Errors, obj: Object, old: Object) -> Erro
 def _unchanged(schema: Object, error: FieldError, obj: Object, old: Object) -> bool:
     """Whether the value that an error is about, or the nearest around it that can be told again, is as it was; of a
     required field that is missing, the object it is missing from."""
-    if error.path == rules.NOWHERE:
+    path = error.place if isinstance(error, values.Nowhere) else error.path
+    if path in (rules.NOWHERE, ""):
         return bool(obj == old)
-    keys: list[Any] = [name or int(index) for name, index in _PATH_PART.findall(error.path)]
+    keys: list[Any] = [name or int(index) for name, index in _PATH_PART.findall(path)]
     if error.type == "FieldValueRequired":
         keys = keys[:-1]
     node: Any = schema

@@ -9,7 +9,7 @@ Source: API reference, CustomResourceDefinition v1 apiextensions.k8s.io.
 from __future__ import annotations
 
 from kybern.api.admissionregistration import clients
-from kybern.api.apiextensions import crd_validation
+from kybern.api.apiextensions import crd_validation, formats
 from kybern.api.cells import CREATED_AT, at
 from kybern.api.field import Errors
 from kybern.api.resource import METADATA, Preparation, Resource
@@ -54,10 +54,12 @@ class CustomResourceDefinition(Resource):
         accepted = {"plural": "", "kind": ""}
         stored = [storage_version(obj)]
         obj["status"] = {"conditions": [], "acceptedNames": accepted, "storedVersions": stored}
+        prep.warnings += _warnings(obj, {})
 
     def prepare_update(self, obj: Object, old: Object, prep: Preparation) -> None:
         if prep.subresource == "status":
             return
+        prep.warnings += _warnings(obj, old)
         stored = list(at(obj, "status", "storedVersions") or [])
         now = storage_version(obj)
         if now and now not in stored:
@@ -75,3 +77,16 @@ class CustomResourceDefinition(Resource):
 
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         crd_validation.validate_stored_versions(obj, errors)
+
+
+def _warnings(obj: Object, old: Object) -> list[str]:
+    """About formats that mean nothing, and weren't there before."""
+    new, before = (
+        [
+            form
+            for version in at(crd, "spec", "versions") or ()
+            for form in formats.unknown(at(version, "schema", "openAPIV3Schema"))
+        ]
+        for crd in (obj, old)
+    )
+    return [f'unrecognized format "{form}"' for form in dict.fromkeys(new) if form not in before]

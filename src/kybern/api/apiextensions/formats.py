@@ -1,4 +1,4 @@
-"""The string formats that a schema may ask for; upstream ignores formats it doesn't know, and so is it here.
+"""The formats that a schema may ask for; upstream ignores formats it doesn't know, and so is it here.
 
 Source: API reference, JSONSchemaProps v1 apiextensions.k8s.io, `format`.
 """
@@ -9,8 +9,9 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from kybern.api import names
@@ -33,6 +34,23 @@ def fits(name: str, text: str) -> bool:
     """Whether a string has the format; unknown formats fit anything."""
     check = _CHECKS.get(name.replace("-", ""))
     return check is None or check(text)
+
+
+def unknown(schema: Any) -> Iterator[str]:
+    """The formats, in a schema and below it, that mean nothing for the type they stand at."""
+    if not isinstance(schema, dict):
+        return
+    kind, form = schema.get("type"), schema.get("format")
+    known = _KNOWN.get(kind) if isinstance(kind, str) else None
+    if known is not None and isinstance(form, str) and form and form.replace("-", "") not in known:
+        yield form
+    for name in ("items", "additionalProperties", "not"):
+        yield from unknown(schema.get(name))
+    for name in ("allOf", "anyOf", "oneOf"):
+        for part in schema.get(name) or ():
+            yield from unknown(part)
+    for part in (schema.get("properties") or {}).values():
+        yield from unknown(part)
 
 
 def _succeeds(parse: Callable[[str], object]) -> Callable[[str], bool]:
@@ -128,3 +146,6 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
     "uuid4": _uuid("4", "89ab"),
     "uuid5": _uuid("5", "89ab"),
 }
+NUMERIC = {"integer": frozenset(("int32", "int64")), "number": frozenset(("float", "double"))}
+"""The formats of numbers, by their types."""
+_KNOWN = {"string": frozenset((*_CHECKS, "password")), **NUMERIC}

@@ -7,16 +7,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from kybern.api import regex
-from kybern.api.apiextensions import formats
+from kybern.api.apiextensions import formats, numbers
 from kybern.api.apiextensions.rules import NOWHERE
 from kybern.api.apiextensions.structural import EMBEDDED, INT_OR_STRING
 from kybern.api.field import Errors, FieldError
 from kybern.api.types import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Nowhere(FieldError):
+    """A complaint that upstream makes without a path; `place` is what it is about."""
+
+    place: str = ""
+
+    @classmethod
+    def about(cls, place: str, detail: str) -> Nowhere:
+        return cls("FieldValueInvalid", NOWHERE, "", detail, place)
+
 
 _KINDS: dict[type, str] = {str: "string", bool: "boolean", list: "array", dict: "object", type(None): "null"}
 
@@ -125,19 +138,8 @@ def _check_string(schema: Object, value: str, path: str, errors: Errors) -> None
 
 
 def _check_number(schema: Object, value: float, path: str, errors: Errors) -> None:
-    least, most, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
-    if most is not None:
-        if schema.get("exclusiveMaximum") and value >= most:
-            errors.invalid(path, value, f"{path} in body should be less than {most}")
-        elif value > most:
-            errors.invalid(path, value, f"{path} in body should be less than or equal to {most}")
-    if least is not None:
-        if schema.get("exclusiveMinimum") and value <= least:
-            errors.invalid(path, value, f"{path} in body should be greater than {least}")
-        elif value < least:
-            errors.invalid(path, value, f"{path} in body should be greater than or equal to {least}")
-    if step and not math.isclose(value / step, round(value / step)):
-        errors.invalid(path, value, f"{path} in body should be a multiple of {step}")
+    errors += [Nowhere.about(path, problem) for problem in numbers.out_of_range(schema, value, path)]
+    numbers.check(schema, value, path, errors)
 
 
 def _check_array(schema: Object, value: list[Any], path: str, errors: Errors) -> None:
@@ -217,4 +219,4 @@ def _check_alternatives(name: str, results: list[Errors], path: str, errors: Err
 
 
 def _composite(path: str, detail: str, errors: Errors) -> None:
-    errors.invalid(NOWHERE, "", f'"{path}" {detail}')
+    errors.append(Nowhere.about(path, f'"{path}" {detail}'))
