@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 
 
 class Resources(NamedTuple):
-    """Resources of one group; no names are all names, no resources all resources."""
+    """Resources of one group, or of all (`*`); no names are all names, no resources all resources."""
 
     group: str
     resources: tuple[str, ...]
@@ -44,7 +44,7 @@ class Resources(NamedTuple):
 
     def match(self, info: RequestInfo) -> bool:
         """Whether the request is for one of them."""
-        if self.group != info.group:
+        if self.group not in ("*", info.group):
             return False
         if not self.resources:
             return True

@@ -374,7 +374,16 @@ async def test_ephemeral_containers_are_only_added(api: Api) -> None:
     assert "pod updates may not change fields other than" in said
 
 
+async def node_with(api: Api, labels: dict[str, str] | None = None, **allocatable: str) -> None:
+    """Node n1, which may be there already, with these labels and amounts."""
+    await api.ask("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
+    await api.ok("PATCH", "/api/v1/nodes/n1", {"metadata": {"labels": labels or {}}}, kind=MERGE)
+    status = {"status": {"allocatable": allocatable, "capacity": allocatable}}
+    await api.ok("PATCH", "/api/v1/nodes/n1/status", status, kind=MERGE)
+
+
 async def test_pods_are_resized(api: Api) -> None:
+    await node_with(api, cpu="4", memory="8Gi")
     path = await pods(api)
     small = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
     before = await running(api, path, containers=[builders.container(resources=small)])
@@ -390,6 +399,24 @@ async def test_pods_are_resized(api: Api) -> None:
     disk = {"spec": {"containers": [{"name": "app", "resources": {"limits": {"ephemeral-storage": "1Gi"}}}]}}
     said = await api.why(422, "PATCH", f"{path}/p/resize", disk, kind=STRATEGIC)
     assert "Forbidden: only cpu and memory resources" in said
+
+
+async def test_no_pod_is_resized_beyond_its_node(api: Api) -> None:
+    path = await pods(api)
+    await running(api, path, containers=[builders.container(resources={"requests": {"cpu": "1", "memory": "1Mi"}})])
+    body = {"spec": {"containers": [{"name": "app", "resources": {"requests": {"cpu": "65", "memory": "1Pi"}}}]}}
+    await node_with(api, cpu="64", memory="8Gi")
+    said = await api.refused(403, "PATCH", f"{path}/p/resize", body, kind=STRATEGIC)
+    assert said["message"].endswith(
+        "node didn't have enough allocatable resources: cpu, requested: 65000, allocatable: 64000; "
+        "memory, requested: 1125899906842624, allocatable: 8589934592"
+    )
+    assert said["details"]["causes"] == [{"reason": "NodeCapacity"}]
+    await node_with(api, {"kubernetes.io/os": "windows"}, cpu="64", memory="8Gi")
+    said = await api.refused(403, "PATCH", f"{path}/p/resize", body, kind=STRATEGIC)
+    assert said["details"]["causes"] == [{"reason": "UnsupportedPlatform"}]
+    await api.ok("DELETE", "/api/v1/nodes/n1")
+    assert 'node "n1" not found' in await api.why(403, "PATCH", f"{path}/p/resize", body, kind=STRATEGIC)
 
 
 async def test_who_may_look_may_not_act(api: Api) -> None:

@@ -37,7 +37,8 @@ async def ended(cluster, name):
     async def end():
         found = await cluster.resource("storagemigration.k8s.io/v1beta1", "storageversionmigrations").get(name)
         said = {one["type"]: one for one in (found.get("status") or {}).get("conditions") or ()}
-        return said if "Succeeded" in said or "Failed" in said else None
+        done = said.get("Running", {}).get("status") == "False"
+        return said if done and ("Succeeded" in said or "Failed" in said) else None
 
     return await cluster.until(end)
 
@@ -63,6 +64,11 @@ async def test_every_object_is_stored_as_it_would_be_today(cluster):
     await cluster.create(migration("m", "things"))
     said = await ended(cluster, "m")
     assert said["Succeeded"]["status"] == "True" and said["Running"]["status"] == "False"
+    crd_now = await crds.get(f"things.{GROUP}")
+    assert crd_now["status"]["storedVersions"] == ["v1"]
+    [migrating] = [one for one in crd_now["status"]["conditions"] if one["type"] == "StorageMigrating"]
+    assert (migrating["status"], migrating["reason"]) == ("False", "MigrationSucceeded")
+    assert migrating["message"].endswith("and the stored versions have been updated")
     page = await cluster.store.list(f"/registry/{GROUP}/things/")
     assert {json.loads(entry.value)["apiVersion"] for entry in page.entries} == {f"{GROUP}/v1"}
     await cluster.create(migration("none", "nothings"))

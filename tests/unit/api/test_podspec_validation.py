@@ -321,6 +321,9 @@ CONTAINER_RULES = [
      f'{C}.resizePolicy: Unsupported value: "gpu": supported values: "cpu", "memory"'),
     (init(livenessProbe={"exec": {"command": ["a"]}}), "spec.initContainers[0].livenessProbe: Forbidden: "
      "may not be set for init containers without restartPolicy=Always"),
+    (init(resizePolicy=[{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]),
+     'spec.initContainers[0].resizePolicy[0].restartPolicy: Invalid value: "RestartContainer": '
+     "must not be set to 'RestartContainer' for non-sidecar initContainers"),
     (init(name="c"), 'spec.initContainers[0].name: Duplicate value: "c"'),
     (in_spec(ephemeralContainers=[{**plain_pod()["spec"]["containers"][0], "name": "e", "targetContainerName": "x"}]),
      'spec.ephemeralContainers[0].targetContainerName: Not found: "x"'),

@@ -16,14 +16,14 @@ UPSTREAM = """
     ExtendedResourceToleration DefaultStorageClass StorageObjectInUseProtection
     OwnerReferencesPermissionEnforcement PersistentVolumeClaimResize RuntimeClass CertificateApproval
     CertificateSigning ClusterTrustBundleAttest CertificateSubjectRestriction DefaultIngressClass
-    DenyServiceExternalIPs PodTopologyLabels MutatingAdmissionPolicy MutatingAdmissionWebhook
+    DenyServiceExternalIPs PodTopologyLabels PodResizeValidator MutatingAdmissionPolicy MutatingAdmissionWebhook
     ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota AlwaysDeny
 """
 ON = """
     NamespaceLifecycle LimitRanger ServiceAccount TaintNodesByCondition PodSecurity Priority
     DefaultTolerationSeconds DefaultStorageClass StorageObjectInUseProtection PersistentVolumeClaimResize
     RuntimeClass CertificateApproval CertificateSigning ClusterTrustBundleAttest CertificateSubjectRestriction
-    DefaultIngressClass PodTopologyLabels MutatingAdmissionPolicy MutatingAdmissionWebhook
+    DefaultIngressClass PodTopologyLabels PodResizeValidator MutatingAdmissionPolicy MutatingAdmissionWebhook
     ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota
 """
 

@@ -57,6 +57,7 @@ def level(rule: dict[str, Any], line: str, user: UserInfo | None = JANE) -> str:
         ({"namespaces": [""]}, "GET /api/v1/nodes", f"GET {PODS}"),
         ({"namespaces": ["default"]}, f"GET {PODS}", "GET /healthz"),
         ({"resources": [{"group": ""}]}, f"GET {PODS}/a/log", "GET /apis/apps/v1/deployments"),
+        ({"resources": [{"group": "*", "resources": ["deployments"]}]}, "GET /apis/apps/v1/deployments", f"GET {PODS}"),
         ({"resources": [{"group": "apps", "resources": ["*"]}]}, "GET /apis/apps/v1/deployments", f"GET {PODS}"),
         ({"resources": [{"group": "", "resources": ["pods"]}]}, f"GET {PODS}/a", f"GET {PODS}/a/log"),
         ({"resources": [{"group": "", "resources": ["pods/log"]}]}, f"GET {PODS}/a/log", f"GET {PODS}/a"),

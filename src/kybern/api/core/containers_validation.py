@@ -82,6 +82,10 @@ def _init(containers: list[Object], path: str, taken: set[str], errors: Errors, 
                 validate_lifecycle(container["lifecycle"], f"{here}.lifecycle", errors, around)
             validate_probes(container, here, errors, around)
             continue
+        for number, resize in enumerate(container.get("resizePolicy") or ()):
+            if resize.get("restartPolicy") == "RestartContainer":
+                detail = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+                errors.invalid(f"{here}.resizePolicy[{number}].restartPolicy", "RestartContainer", detail)
         for key in _SIDECARS_ONLY:
             if container.get(key) is not None:
                 detail = "may not be set for init containers without restartPolicy=Always"

@@ -33,6 +33,7 @@ from kybern.apiserver.admission.noderestriction import NodeRestriction
 from kybern.apiserver.admission.ownerreferencespermissionenforcement import OwnerReferencesPermissionEnforcement
 from kybern.apiserver.admission.persistentvolumeclaimresize import PersistentVolumeClaimResize
 from kybern.apiserver.admission.podnodeselector import PodNodeSelector
+from kybern.apiserver.admission.podresizevalidator import PodResizeValidator
 from kybern.apiserver.admission.podsecurity.plugin import PodSecurity
 from kybern.apiserver.admission.podtolerationrestriction import PodTolerationRestriction
 from kybern.apiserver.admission.podtopologylabels import PodTopologyLabels
@@ -82,6 +83,7 @@ ORDER: tuple[type[Plugin], ...] = (
     DefaultIngressClass,
     DenyServiceExternalIPs,
     PodTopologyLabels,
+    PodResizeValidator,
     MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,

@@ -250,6 +250,8 @@ CONTROLLER_ROLES: dict[str, list[Object]] = {
         rule("list patch", group="*", resources="*"),
         rule(READ, group="storagemigration.k8s.io", resources="storageversionmigrations"),
         rule("update", group="storagemigration.k8s.io", resources="storageversionmigrations/status"),
+        rule("get", group="apiextensions.k8s.io", resources="customresourcedefinitions"),
+        rule("patch", group="apiextensions.k8s.io", resources="customresourcedefinitions/status"),
     ],
     "ttl-after-finished-controller": [rule("delete get list watch", group=BATCH, resources="jobs"), events()],
     "ttl-controller": [rule("list patch update watch", resources="nodes"), events()],
