@@ -46,8 +46,10 @@ log = logging.getLogger(__name__)
 _PAGES = ("/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version")
 
 GATES = frozenset((
-    "APIResponseCompression", "ClusterTrustBundle", "ComponentFlagz", "ComponentStatusz", "DRADeviceTaintRules",
-    "DRAResourcePoolStatus", "HPAScaleToZero", "StorageVersionHash", "WatchList", *order.GATED.values(),
+    "APIResponseCompression", "ClearingNominatedNodeNameAfterBinding", "ClusterTrustBundle", "ComponentFlagz",
+    "ComponentStatusz", "DRADeviceTaintRules", "DRAResourcePoolStatus", "HPAScaleToZero",
+    "InPlacePodVerticalScalingInitContainers", "MutablePVNodeAffinity", "RestartAllContainersOnContainerExits",
+    "StorageVersionHash", "UserNamespacesHostNetworkSupport", "WatchList", *order.GATED.values(),
     *gated_fields.gates(),
 ))  # fmt: skip
 """The feature gates that are heeded here."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kybern.api import names
 from kybern.api.core import pod_update_validation as updates
 from kybern.api.core.podspec import default_pod
 from kybern.api.field import Errors
@@ -128,6 +129,7 @@ def ended(code: int, **spec: Any) -> Object:
 
 RUNS = sets_status(containerStatuses=[{"name": "c", "state": {"running": {}}}])
 ENDED_FOR_GOOD = "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
+ALLOCATED, EXTENDED = "status.containerStatuses[0].allocatedResourcesStatus", "status.extendedResourceClaimStatus"
 DUAL = [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]
 
 STATUS_WRITES = [
@@ -144,6 +146,40 @@ STATUS_WRITES = [
       "`spec.resourceClaims`"]),
     (ended(1), RUNS, []),
     (ended(0, restartPolicy="Never"), RUNS, [ENDED_FOR_GOOD]),
+    (ended(0, containers=[{"name": "c", "image": "i", "restartPolicy": "Never"}]), RUNS, [ENDED_FOR_GOOD]),
+    (ended(0, containers=[{"name": "d", "image": "i"}]), RUNS, [ENDED_FOR_GOOD]),
+    (ended(0, restartPolicy="Never", containers=[{"name": "c", "image": "i"}, {"name": "d", "image": "i",
+        "restartPolicyRules": [{"action": "RestartAllContainers", "exitCodes": {"operator": "In"}}]}]), RUNS, []),
+    (pod(nodeName="n"), sets_status(nominatedNodeName="m"),
+     ["status.nominatedNodeName: Forbidden: may not be set on pods that are already bound to a node"]),
+    (pod(), sets_status(conditions=[{"type": "a b", "observedGeneration": -1}], observedGeneration=-1),
+     ["status.conditions[0].observedGeneration: Invalid value: -1: must be a non-negative integer",
+      f'status.conditions[0].Type: Invalid value: "a b": {names.qualified_name("a b")[0]}',
+      "status.observedGeneration: Invalid value: -1: must be a non-negative integer"]),
+    (pod(), sets_status(podIPs=[{"ip": "10.0.0.01"}]),
+     ['status.podIPs[0]: Invalid value: "10.0.0.01": must not have leading 0s']),
+    (pod(os={"name": "windows"}), sets_status(containerStatuses=[{"name": "c", "user": {"linux": {"uid": 1}}}]),
+     ["status.containerStatuses[0].user.linux: Forbidden: cannot be set for a windows pod"]),
+    (pod(), sets_status(containerStatuses=[{"name": "c", "allocatedResourcesStatus": [
+        {"name": "cpu", "resources": [{"resourceID": "a", "health": "Healthy"}]},
+        {"name": "example.com/gpu", "resources": [{"resourceID": "a", "health": "Ill", "message": ""},
+                                                  {"resourceID": "a", "health": "Unknown"}]},
+        {"name": "claim:x/y"}]}]),
+     [f'{ALLOCATED}[1].name: Invalid value: "example.com/gpu": must match one of the container\'s resource requests',
+      f'{ALLOCATED}[1].resources[0].health: Unsupported value: "Ill": supported values: "Healthy", "Unhealthy", '
+      '"Unknown"',
+      f"{ALLOCATED}[1].resources[0].message: Required value: must be non-empty if specified",
+      f'{ALLOCATED}[1].resources[1].resourceID: Duplicate value: "a"',
+      f'{ALLOCATED}[2].name: Invalid value: "claim:x/y": must match one of the container\'s resource claims in a '
+      "format 'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty"]),
+    (pod(), sets_status(extendedResourceClaimStatus={"requestMappings": [
+        {"containerName": "c", "resourceName": "example.com/gpu", "requestName": "r"},
+        {"containerName": "x", "resourceName": "cpu", "requestName": "r"}]}),
+     [f'{EXTENDED}.requestMappings[0].resourceName: Invalid value: "example.com/gpu": must match the extended '
+      "resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests",
+      f'{EXTENDED}.requestMappings[1].containerName: Invalid value: "x": must match the name of an entry in '
+      "spec.initContainers.name or spec.containers.name",
+      f"{EXTENDED}.resourceClaimName: Required value"]),
     (ended(0, restartPolicy="OnFailure"), RUNS, [ENDED_FOR_GOOD]),
     (ended(1, restartPolicy="OnFailure"), RUNS, []),
     (ended(42, restartPolicy="Never", containers=[{"name": "c", "image": "i", "restartPolicyRules": [
@@ -173,8 +209,12 @@ RESIZES = [
      ["spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed"]),
     (resizes(requests={"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}),
      ["spec: Forbidden: only cpu and memory resources are mutable"]),
-    (lambda obj: obj["spec"]["initContainers"][0].update(resources={"requests": {"cpu": "1"}}),
-     ["spec: Forbidden: resources for non-sidecar init containers are immutable"]),
+    (lambda obj: obj["spec"]["initContainers"][0].update(resources={"requests": {"cpu": "1"}}), []),
+    (lambda obj: obj["spec"]["initContainers"][0].update(image="j"),
+     ["spec.initContainers[0]: Forbidden: only cpu and memory resources for init or sidecar containers are mutable"]),
+    (sets(resources={"limits": {"cpu": "4"}}), []),
+    (sets(resources={"limits": {"cpu": "4", "hugepages-2Mi": "4Mi"}}),
+     ["spec: Forbidden: only cpu and memory resources are mutable at pod-level"]),
     (lambda obj: obj["spec"]["containers"][0].update(name="x"),
      ["spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize"]),
     (sets(hostNetwork=True), ["spec: Forbidden: only cpu and memory resources are mutable"]),
@@ -185,6 +225,13 @@ RESIZES = [
 def test_resize(change: Callable[[Object], None], texts: list[str]) -> None:
     old = pod(initContainers=[{"name": "n", "image": "i"}])
     assert said(updates.validate_pod_resize, old, change) == texts
+
+
+def test_a_pod_keeps_its_own_amounts() -> None:
+    old = pod(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "4"}})
+    assert said(updates.validate_pod_resize, old, sets(resources={"requests": {"cpu": "3"}})) == [
+        "spec.resources.limits: Forbidden: pod-level resource limits cannot be removed"
+    ]
 
 
 def test_pods_that_cannot_be_resized() -> None:

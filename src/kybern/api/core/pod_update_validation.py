@@ -6,17 +6,18 @@ Source: API reference, Pod v1; KEP-3521 and KEP-3838 (gates), KEP-277 (ephemeral
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
-from kybern.api import meta, names
+from kybern.api import addresses, meta, names
 from kybern.api.cells import at
+from kybern.api.core.pod_devices_validation import validate_devices
 from kybern.api.core.podspec_checks import MAX_INT32, follows, within
 from kybern.api.core.podspec_validation import MIRROR
 from kybern.api.core.qos import qos_class
 from kybern.api.field import Errors
 from kybern.api.types import Object
 from kybern.api.validation import IMMUTABLE
+from kybern.process import features
 
 _MUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -28,6 +29,7 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 _RESIZABLE = ("cpu", "memory")
 _CONTAINERS = ("containers", "initContainers")
+_ONLY_COMPUTE = "only cpu and memory resources{} are mutable"
 
 
 def validate_pod_update(obj: Object, old: Object, errors: Errors) -> None:
@@ -56,13 +58,18 @@ def validate_pod_status_update(obj: Object, old: Object, errors: Errors) -> None
     _annotations(obj, old, errors)
     status, before = obj.get("status") or {}, old.get("status") or {}
     for index, condition in enumerate(status.get("conditions") or ()):
+        _generation(condition, f"status.conditions[{index}]", errors)
         if condition.get("type") not in _SYSTEM_CONDITIONS:
-            # The odd path is upstream's.
-            path = f"metadata.conditions[{index}].Type"
+            # The capital is upstream's.
+            path = f"status.conditions[{index}].Type"
             follows(names.qualified_name, condition.get("type") or "", path, errors)
     nominated = status.get("nominatedNodeName")
     if nominated and nominated != before.get("nominatedNodeName"):
         follows(names.dns_subdomain, nominated, "status.nominatedNodeName", errors)
+        if old["spec"].get("nodeName") and features.enabled("ClearingNominatedNodeNameAfterBinding"):
+            detail = "may not be set on pods that are already bound to a node"
+            errors.forbidden("status.nominatedNodeName", detail)
+    _generation(status, "status", errors)
     # One left out is filled in from the old status, not unset.
     if status.get("qosClass") and status["qosClass"] != before.get("qosClass"):
         errors.invalid("status.qosClass", status["qosClass"], IMMUTABLE)
@@ -71,8 +78,9 @@ def validate_pod_status_update(obj: Object, old: Object, errors: Errors) -> None
         _claim_statuses(status["resourceClaimStatuses"], obj["spec"], errors)
     for field in ("podIPs", "hostIPs"):
         if status.get(field) and status[field] != before.get(field):
-            _addresses(status, field, errors)
+            _addresses(status, before, field, errors)
     _users(status, obj["spec"], errors)
+    validate_devices(status, obj["spec"], errors)
 
 
 def validate_ephemeral_containers_update(obj: Object, old: Object, errors: Errors) -> None:
@@ -109,13 +117,13 @@ def validate_pod_resize(obj: Object, old: Object, errors: Errors) -> None:
     if not _same_containers(spec, before, errors):
         return
     count = len(errors)
-    compared = {**spec, "resources": _with_old_compute(spec, before).get("resources")}
-    _not_removed(spec, before, "spec.resources", errors)
+    compared = dict(spec)
+    _pod_level(spec, before, compared, errors)
     for field in _CONTAINERS:
         if spec.get(field):
             compared[field] = _resized_containers(spec, before, field, errors)
     if len(errors) == count and not meta.same(compared, before):
-        errors.forbidden("spec", "only cpu and memory resources are mutable")
+        errors.forbidden("spec", _ONLY_COMPUTE.format(""))
 
 
 def _is_mirror(pod: Object) -> bool:
@@ -220,21 +228,30 @@ def _only_adds(term: Object, had: Object) -> bool:
 def _transitions(status: Object, before: Object, spec: Object, errors: Errors) -> None:
     """What has ended for good stays so."""
     policy = spec.get("restartPolicy") or ""
-    for field, containers, pod_policy in (
-        ("containerStatuses", spec.get("containers"), policy),
-        ("initContainerStatuses", spec.get("initContainers"), policy),
-        ("ephemeralContainerStatuses", None, "Never"),
-    ):
-        if pod_policy == "Always":
-            continue
+    fields: dict[str, list[Object]] = {"ephemeralContainerStatuses": []}
+    if not _all_may_restart(spec):
+        fields = {f"{kind[:-1]}Statuses": spec.get(kind) or [] for kind in _CONTAINERS} | fields
+    for field, containers in fields.items():
         now = {one.get("name"): one for one in status.get(field) or ()}
-        by_name = {container.get("name"): container for container in containers or ()}
+        by_name = {container.get("name"): container for container in containers}
         for index, one in enumerate(before.get(field) or ()):
             ended, name = at(one, "state", "terminated"), one.get("name")
-            if ended is None or _may_restart(by_name.get(name) or {}, pod_policy, ended.get("exitCode") or 0):
+            if ended is None:
+                continue
+            if name in by_name and _may_restart(by_name[name], policy, ended.get("exitCode") or 0):
                 continue
             if name in now and at(now[name], "state", "terminated") is None:
                 errors.forbidden(f"status.{field}[{index}].state", "may not be transitioned to non-terminated state")
+
+
+def _all_may_restart(spec: Object) -> bool:
+    """Whether some container's end restarts all of them (KEP-5532)."""
+    return any(
+        rule.get("action") == "RestartAllContainers"
+        for field in _CONTAINERS
+        for container in spec.get(field) or ()
+        for rule in container.get("restartPolicyRules") or ()
+    )
 
 
 def _may_restart(container: Object, pod_policy: str, code: int) -> bool:
@@ -260,16 +277,22 @@ def _claim_statuses(statuses: list[Object], spec: Object, errors: Errors) -> Non
             follows(names.dns_subdomain, status["resourceClaimName"], path, errors)
 
 
-def _addresses(status: Object, field: str, errors: Errors) -> None:
+def _generation(holder: Object, path: str, errors: Errors) -> None:
+    if (holder.get("observedGeneration") or 0) < 0:
+        generation = holder["observedGeneration"]
+        errors.invalid(f"{path}.observedGeneration", generation, "must be a non-negative integer")
+
+
+def _addresses(status: Object, before: Object, field: str, errors: Errors) -> None:
     """podIPs or hostIPs: at most one of each family."""
     ips = [entry.get("ip") or "" for entry in status[field]]
     if field == "hostIPs" and status.get("hostIP") != ips[0]:
         errors.invalid("status.hostIPs[0].ip", ips[0], "must be equal to `hostIP`")
-    count = len(errors)
+    count, kept = len(errors), [entry.get("ip") or "" for entry in before.get(field) or ()]
     for index, ip in enumerate(ips):
-        follows(names.ip_address, ip, f"status.{field}[{index}]", errors)
+        addresses.check_ip(ip, f"status.{field}[{index}]", errors, kept)
     if len(errors) == count and len(ips) > 1:
-        families = {ipaddress.ip_address(ip).version for ip in ips}
+        families = {found.version for ip in ips if (found := addresses.address(ip))}
         if len(families) < 2 or len(ips) > 2:
             detail = "may specify no more than one IP for each IP family"
             errors.invalid(f"status.{field}", status[field], detail)
@@ -279,7 +302,7 @@ def _users(status: Object, spec: Object, errors: Errors) -> None:
     windows = at(spec, "os", "name") == "windows"
     for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for index, container in enumerate(status.get(field) or ()):
-            user, path = at(container, "user", "linux"), f"status.{field}[{index}].linux"
+            user, path = at(container, "user", "linux"), f"status.{field}[{index}].user.linux"
             if user is None:
                 continue
             if windows:
@@ -309,24 +332,39 @@ def _resized_containers(spec: Object, before: Object, field: str, errors: Errors
     """The containers with their old cpu and memory; complains of other changes."""
     result = []
     for index, (container, old) in enumerate(zip(spec[field], before[field], strict=True)):
-        if field == "containers" or container.get("restartPolicy") == "Always":
-            _not_removed(container, old, f"spec.{field}[{index}].resources", errors)
+        sidecar, path, detail = container.get("restartPolicy") == "Always", "spec", _ONLY_COMPUTE.format("")
+        if field == "containers" or sidecar or features.enabled("InPlacePodVerticalScalingInitContainers"):
+            _not_removed(container, old, f"spec.{field}[{index}].resources", "resource", errors)
             container = _with_old_compute(container, old)
-            which = "" if field == "containers" else " for sidecar containers"
-            detail = f"only cpu and memory resources{which} are mutable"
+            if field == "initContainers":
+                path, detail = f"spec.{field}[{index}]", _ONLY_COMPUTE.format(" for init or sidecar containers")
         else:
             detail = "resources for non-sidecar init containers are immutable"
         if not meta.same(container, old):
-            errors.forbidden("spec", detail)
+            errors.forbidden(path, detail)
         result.append(container)
     return result
 
 
-def _not_removed(holder: Object, old: Object, path: str, errors: Errors) -> None:
+def _pod_level(spec: Object, before: Object, compared: Object, errors: Errors) -> None:
+    """The amounts of the pod as a whole; `compared` gets those that must be the same."""
+    new, old = spec.get("resources"), before.get("resources")
+    if not any((one or {}).get(kind) for one in (new, old) for kind in ("requests", "limits")):
+        return
+    if old is not None and new is None:
+        errors.forbidden("spec.resources", "pod-level resources cannot be removed")
+        return
+    _not_removed(spec, before, "spec.resources", "pod-level resource", errors)
+    compared["resources"] = _with_old_compute(spec, before)["resources"]
+    if not meta.same(compared["resources"], old):
+        errors.forbidden("spec", _ONLY_COMPUTE.format("") + " at pod-level")
+
+
+def _not_removed(holder: Object, old: Object, path: str, what: str, errors: Errors) -> None:
     for kind in ("requests", "limits"):
         had, now = at(old, "resources", kind) or {}, at(holder, "resources", kind) or {}
         if had.keys() - now.keys():
-            errors.forbidden(f"{path}.{kind}", f"resource {kind} cannot be removed")
+            errors.forbidden(f"{path}.{kind}", f"{what} {kind} cannot be removed")
 
 
 def _with_old_compute(holder: Object, old: Object) -> Object:
