@@ -85,6 +85,7 @@ def test_labels_in_a_volumes_affinity_may_be_called_by_their_stable_names() -> N
     assert problems(PersistentVolume(), changed(beta, key, "topology.kubernetes.io/zone"), beta) == []
     found = problems(PersistentVolume(), changed(beta, key, "topology.kubernetes.io/region"), beta)
     assert [text.partition(": ")[0] for text in found] == ["nodeAffinity"]
+    assert found[0].endswith(": field is immutable, except for updating from beta label to GA")
 
 
 def test_what_is_said_of_old_ways() -> None:

@@ -12,6 +12,7 @@ from kybern.api.core.podspec_defaults import default_legacy_volume
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
+from kybern.process import features
 from kybern.process.clock import clock
 
 PROTECTION = "kubernetes.io/pv-protection"
@@ -101,10 +102,11 @@ class PersistentVolume(Resource):
         if any(not meta.same(_source(spec, before, one), before.get(one)) for one in SOURCES):
             errors.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
         validation.unchanged(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode", errors)
-        if before.get("nodeAffinity") is not None:
+        if before.get("nodeAffinity") is not None and not features.enabled("MutablePVNodeAffinity"):
             affinity = spec.get("nodeAffinity")
             if not meta.same(affinity, _renamed(before["nodeAffinity"], affinity)):
-                errors.invalid("nodeAffinity", affinity, validation.IMMUTABLE)
+                detail = f"{validation.IMMUTABLE}, except for updating from beta label to GA"
+                errors.invalid("nodeAffinity", affinity, detail)
         attributes = "volumeAttributesClassName"
         if before.get(attributes) is not None and spec.get(attributes) is None:
             errors.forbidden(f"spec.{attributes}", "update from non-nil value to nil is forbidden")
