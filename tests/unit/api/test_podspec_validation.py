@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from kybern.api.core import capabilities
 from kybern.api.core.podspec import default_pod, default_pod_template, validate_pod_spec, validate_pod_template
 from kybern.api.field import Errors
 from kybern.api.types import Object
+from kybern.process import features
 
 LABEL = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
@@ -100,7 +102,8 @@ def good_pod() -> Object:
         "initContainers": [
             {"name": "init", "image": "busybox"},
             {"name": "sidecar", "image": "proxy", "restartPolicy": "Always",
-             "readinessProbe": {"tcpSocket": {"port": 1}}},
+             "readinessProbe": {"tcpSocket": {"port": 1}}, "restartPolicyRules": [
+                 {"action": "RestartAllContainers", "exitCodes": {"operator": "NotIn", "values": [0]}}]},
         ],
     }  # fmt: skip
     pod: Object = {"metadata": {"name": "web-0", "labels": {"app": "web"}}, "spec": spec}
@@ -317,6 +320,15 @@ CONTAINER_RULES = [
      f'{C}.securityContext.procMount: Invalid value: "Unmasked": `hostUsers` must be false to use `Unmasked`'),
     (in_container(restartPolicyRules=[{"action": "Restart", "exitCodes": {"operator": "In"}}]),
      f"{C}.restartPolicy: Required value: must specify restartPolicy when restart rules are used"),
+    (init(restartPolicyRules=[{"action": "Restart", "exitCodes": {"operator": "In"}}]),
+     "spec.initContainers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used"),
+    (init(restartPolicy="Always", restartPolicyRules=[{"action": "Stop", "exitCodes": {"operator": "In"}}]),
+     'spec.initContainers[0].restartPolicyRules[0].action: Unsupported value: "Stop": supported values: "Restart", '
+     '"RestartAllContainers"'),
+    (in_spec(hostAliases=[{"ip": "::ffff:10.0.0.1"}]),
+     'spec.hostAliases[0].ip: Invalid value: "::ffff:10.0.0.1": must not be an IPv4-mapped IPv6 address'),
+    (in_spec(dnsConfig={"nameservers": ["010.0.0.1"]}),
+     'spec.dnsConfig.nameservers[0]: Invalid value: "010.0.0.1": must not have leading 0s'),
     (in_container(resizePolicy=[{"resourceName": "gpu", "restartPolicy": "NotRequired"}]),
      f'{C}.resizePolicy: Unsupported value: "gpu": supported values: "cpu", "memory"'),
     (init(livenessProbe={"exec": {"command": ["a"]}}), "spec.initContainers[0].livenessProbe: Forbidden: "
@@ -465,3 +477,27 @@ def test_a_cluster_may_forbid_privileged_containers(monkeypatch: pytest.MonkeyPa
     pod = in_container(securityContext={"privileged": True})
     assert complaints(pod) == [f"{C}.securityContext.privileged: Forbidden: disallowed by cluster policy"]
     assert complaints(in_container(securityContext={"privileged": False})) == []
+    on_host = {"windowsOptions": {"hostProcess": True}}
+    assert complaints(in_spec(os={"name": "windows"}, hostNetwork=True, securityContext=on_host)) == [
+        "spec: Forbidden: hostProcess containers are disallowed by cluster policy"
+    ]
+
+
+@pytest.fixture
+def switched() -> Iterator[None]:
+    features.switch({"RestartAllContainersOnContainerExits": False, "UserNamespacesHostNetworkSupport": True})
+    yield
+    features.switch({})
+
+
+@pytest.mark.usefixtures("switched")
+def test_feature_gates_decide_what_a_pod_may_ask_for() -> None:
+    assert complaints(in_spec(hostNetwork=True, hostUsers=False)) == []
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+    assert complaints(init(restartPolicy="Always", restartPolicyRules=[rule])) == [
+        "spec.initContainers[0].restartPolicyRules: Forbidden: "
+        "restartPolicyRules are not allowed for init containers with restart policy Always"
+    ]
+    assert complaints(in_container(restartPolicy="Never", restartPolicyRules=[rule])) == [
+        f'{C}.restartPolicyRules[0].action: Unsupported value: "RestartAllContainers": supported values: "Restart"'
+    ]

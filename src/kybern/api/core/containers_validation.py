@@ -1,6 +1,7 @@
 """Rules of containers: ordinary, init (with sidecars) and ephemeral ones.
 
-Source: API reference, Container v1, EphemeralContainer v1; KEP-753 (sidecars), KEP-5307 (restart rules).
+Source: API reference, Container v1, EphemeralContainer v1; KEP-753 (sidecars), KEP-5307 (restart rules),
+KEP-5532 (rules that restart the whole pod, and rules of sidecars).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from kybern.api.core.resources_validation import validate_requirements
 from kybern.api.core.security_validation import validate_container_context
 from kybern.api.field import Errors
 from kybern.api.types import Object
+from kybern.process import features
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
@@ -22,6 +24,7 @@ _RESIZABLE = ("cpu", "memory")
 _RESIZE_POLICIES = ("NotRequired", "RestartContainer")
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _RULES_LIMIT, _CODES_LIMIT = 20, 255
+_RESTART_ALL = "RestartAllContainersOnContainerExits"
 _SIDECARS_ONLY = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
 _NOT_EPHEMERAL = (
     "ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules", "livenessProbe", "readinessProbe",
@@ -68,11 +71,11 @@ def _init(containers: list[Object], path: str, taken: set[str], errors: Errors, 
     for index, container in enumerate(containers):
         here, policy = f"{path}[{index}]", container.get("restartPolicy")
         _common(container, here, errors, around)
-        if policy == "Always":
+        if policy == "Always" and not features.enabled(_RESTART_ALL):
             if container.get("restartPolicyRules"):
                 detail = "restartPolicyRules are not allowed for init containers with restart policy Always"
                 errors.forbidden(f"{here}.restartPolicyRules", detail)
-        elif policy is not None:
+        elif policy is not None or container.get("restartPolicyRules"):
             _restart_policy(container, here, errors)
         _unique(container, here, taken, errors)
         # They run one by one, so each has the ports to itself. The index is upstream's: always the first.
@@ -285,9 +288,10 @@ def _restart_policy(container: Object, path: str, errors: Errors) -> None:
     known_if_set(policy, _RESTART_POLICIES, f"{path}.restartPolicy", errors)
     if len(rules) > _RULES_LIMIT:
         errors.too_many(f"{path}.restartPolicyRules", len(rules), _RULES_LIMIT)
+    actions = ("Restart", "RestartAllContainers") if features.enabled(_RESTART_ALL) else ("Restart",)
     for index, rule in enumerate(rules):
         here, codes = f"{path}.restartPolicyRules[{index}]", rule.get("exitCodes")
-        supported(rule.get("action"), ("Restart",), f"{here}.action", errors)
+        supported(rule.get("action"), actions, f"{here}.action", errors)
         if codes is None:
             errors.required(f"{here}.exitCodes", "must be specified")
             continue

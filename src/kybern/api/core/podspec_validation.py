@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kybern.api import meta, names, validation
+from kybern.api import addresses, meta, names, validation
+from kybern.api.core import capabilities
 from kybern.api.core.containers_validation import check_image_padding, validate_containers
 from kybern.api.core.podspec_checks import MAX_INT32, Surroundings, follows, required, within
 from kybern.api.core.resources_validation import validate_overhead, validate_pod_resources
@@ -22,6 +23,7 @@ from kybern.api.core.security_validation import validate_pod_context
 from kybern.api.core.volumes_validation import validate_volumes
 from kybern.api.field import Errors
 from kybern.api.types import Object
+from kybern.process import features
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -145,7 +147,7 @@ def _dns_config(config: Object, path: str, errors: Errors) -> None:
     if len(servers) > _NAMESERVERS:
         errors.invalid(f"{path}.nameservers", servers, f"must not have more than {_NAMESERVERS} nameservers")
     for index, server in enumerate(servers):
-        follows(names.ip_address, server, f"{path}.nameservers[{index}]", errors)
+        addresses.check_ip(server, f"{path}.nameservers[{index}]", errors)
     if len(searches) > _SEARCHES:
         errors.invalid(f"{path}.searches", searches, f"must not have more than {_SEARCHES} search paths")
     if len(" ".join(searches)) > _SEARCH_LENGTH:
@@ -176,7 +178,7 @@ def _readiness_gates(gates: list[Object], path: str, errors: Errors) -> None:
 
 def _host_aliases(aliases: list[Object], path: str, errors: Errors) -> None:
     for index, alias in enumerate(aliases):
-        follows(names.ip_address, alias.get("ip") or "", f"{path}[{index}].ip", errors)
+        addresses.check_ip(alias.get("ip") or "", f"{path}[{index}].ip", errors)
         for number, hostname in enumerate(alias.get("hostnames") or ()):
             follows(names.dns_subdomain, hostname, f"{path}[{index}].hostnames[{number}]", errors)
 
@@ -279,7 +281,7 @@ def _user_namespace(spec: Object, path: str, errors: Errors) -> None:
     detail = "when `hostUsers` is false"
     # The capitals are upstream's.
     for field, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
-        if spec.get(field):
+        if spec.get(field) and not (field == "hostNetwork" and features.enabled("UserNamespacesHostNetworkSupport")):
             errors.forbidden(f"{path}.{shown}", detail)
     for container, here in _all_containers(spec, path):
         if container.get("volumeDevices"):
@@ -321,6 +323,8 @@ def _host_process(spec: Object, path: str, errors: Errors) -> None:
         if not spec.get("hostNetwork"):
             detail = "hostNetwork must be true if pod contains any hostProcess containers"
             errors.invalid(f"{path}.hostNetwork", False, detail)
+        if not capabilities.allow_privileged:
+            errors.forbidden(path, "hostProcess containers are disallowed by cluster policy")
 
 
 def _runs_on_host(holder: Object) -> bool | None:
