@@ -143,6 +143,15 @@ def test_nodes() -> None:
         'spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid',
         'spec.providerID: Forbidden: node updates may not change providerID except from "" to valid',
     ]
+    assert said(Node(), node(podCIDR="10.0.0.1/24"), node())[0].startswith("spec.podCIDRs[0]: Invalid value")
+    able = {"status": {"declaredFeatures": ["B", "A", "A", "a"], "nodeInfo": {"swap": {"capacity": 0}}}}
+    assert [text.partition(": invalid feature")[0] for text in said(Node(), able)] == [
+        "metadata.nodeSwapStatus.capacity: Invalid value: 0: must be greater than zero",
+        'status.declaredFeatures[1]: Invalid value: "A": list must be sorted alphabetically',
+        'status.declaredFeatures[2]: Duplicate value: "A"',
+        'status.declaredFeatures[3]: Invalid value: "a"',
+    ]
+    assert said(Node(), {"status": {"declaredFeatures": ["A", "B/c"]}}, node()) == []
     twice = {"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}] * 2}}
     assert 'Duplicate value: {"Type":"InternalIP","Address":"10.0.0.1"}' in said(Node(), twice, node())[0]
 
@@ -180,7 +189,8 @@ def test_endpoints() -> None:
 
     assert said(Endpoints(), endpoints("10.0.0.1", hostname="a", nodeName="n")) == []
     assert "must not have leading 0s" in said(Endpoints(), endpoints("010.0.0.1"))[0]
-    assert said(Endpoints(), endpoints("010.0.0.1", hostname="a"), endpoints("010.0.0.1")) == []
+    assert said(Endpoints(), {**endpoints("010.0.0.1"), "metadata": {}}, endpoints("010.0.0.1")) == []
+    assert len(said(Endpoints(), endpoints("010.0.0.1", hostname="a"), endpoints("010.0.0.1"))) == 1
     assert "hostname: Invalid value" in said(Endpoints(), endpoints("10.0.0.1", hostname="A"))[0]
     assert Endpoints().warnings_of("v1") == [
         "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
-from kybern.api import addresses, names, validation
+from kybern.api import addresses, meta, names, validation
 from kybern.api.cells import some
 from kybern.api.core.endpointsubsets import repacked
 from kybern.api.field import Errors
@@ -52,10 +52,12 @@ class Endpoints(Resource):
             obj["subsets"] = repacked(obj["subsets"])
 
     def validate(self, obj: Object, errors: Errors) -> None:
-        _check(obj, frozenset(), errors)
+        _check(obj, errors)
 
     def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
-        _check(obj, frozenset(address.get("ip") or "" for _, address in _addresses(old)), errors)
+        # What was accepted under older rules may stay, as a whole.
+        if not meta.same(obj.get("subsets"), old.get("subsets")):
+            _check(obj, errors)
 
 
 def _addresses(obj: Object) -> Iterator[tuple[str, Object]]:
@@ -71,12 +73,12 @@ def _warnings(obj: Object) -> list[str]:
     return [said for path, one in _addresses(obj) for said in addresses.ip_warnings(one.get("ip") or "", f"{path}.ip")]
 
 
-def _check(obj: Object, kept: Collection[str], errors: Errors) -> None:
+def _check(obj: Object, errors: Errors) -> None:
     for index, subset in enumerate(obj.get("subsets") or []):
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             errors.required(f"subsets[{index}]", "must specify `addresses` or `notReadyAddresses`")
     for path, address in _addresses(obj):
-        validation.endpoint_ip(address.get("ip") or "", f"{path}.ip", errors, kept)
+        validation.endpoint_ip(address.get("ip") or "", f"{path}.ip", errors)
         if address.get("hostname"):
             for problem in names.dns_label(address["hostname"]):
                 errors.invalid(f"{path}.hostname", address["hostname"], problem)

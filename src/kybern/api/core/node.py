@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+
+import orjson
 
 from kybern.api import addresses, names
 from kybern.api.cells import at, text
@@ -12,6 +15,11 @@ from kybern.api.resource import AGE, Column, Preparation, Resource, Subresource
 from kybern.api.types import Object
 
 ROLE_PREFIX = "node-role.kubernetes.io/"
+_FEATURE, _FEATURE_LENGTH = re.compile("[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*"), 253
+_FEATURE_RULE = (
+    "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or "
+    "MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+)
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -102,6 +110,11 @@ class Node(Resource):
     def validate(self, obj: Object, errors: Errors) -> None:
         _check_taints(obj["spec"].get("taints") or [], errors)
         _check_amounts(obj, errors)
+        swap = at(obj, "status", "nodeInfo", "swap", "capacity")
+        if swap is not None and swap <= 0:
+            # The odd path is upstream's.
+            errors.invalid("metadata.nodeSwapStatus.capacity", swap, "must be greater than zero")
+        _check_features(at(obj, "status", "declaredFeatures") or [], errors)
         cidrs, path = obj["spec"].get("podCIDRs") or [], "spec.podCIDRs"
         for index, cidr in enumerate(cidrs):
             addresses.check_cidr(cidr, f"{path}[{index}]", errors)
@@ -114,7 +127,14 @@ class Node(Resource):
                     errors.duplicate(f"{path}[{index}]", cidr)
 
     def validate_changed(self, obj: Object, old: Object, errors: Errors) -> None:
+        self.validate(obj, errors)
+        found = Errors()
+        self.validate_status(obj, old, found)
+        errors += [error for error in found if error not in errors]
+
+    def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         _check_amounts(obj, errors)
+        _check_features(at(obj, "status", "declaredFeatures") or [], errors)
         _check_addresses(at(obj, "status", "addresses") or [], errors)
         for name, detail in _SET_ONCE.items():
             before, after = at(old, "spec", name), at(obj, "spec", name)
@@ -123,9 +143,6 @@ class Node(Resource):
         _check_taints(at(obj, "spec", "taints") or [], errors)
         if (at(obj, "spec", "externalID") or "") != (at(old, "spec", "externalID") or ""):
             errors.forbidden("spec.externalID", "may not be updated")
-
-    def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
-        self.validate_changed(obj, old, errors)
 
 
 _SET_ONCE = {
@@ -148,6 +165,21 @@ def _check_amounts(obj: Object, errors: Errors) -> None:
     for key in ("capacity", "allocatable"):
         for name, value in (at(obj, "status", key) or {}).items():
             resource_names.check_amount(name, value, f"status.{key}.{name}", errors)
+
+
+def _check_features(given: list[str], errors: Errors) -> None:
+    """Names of what the node's kubelet can do, sorted (KEP-5328)."""
+    for index, name in enumerate(given):
+        path, shown = f"status.declaredFeatures[{index}]", orjson.dumps(name).decode()
+        if index and name == given[index - 1]:
+            errors.duplicate(path, name)
+        elif index and name < given[index - 1]:
+            errors.invalid(path, name, "list must be sorted alphabetically")
+        if len(name) > _FEATURE_LENGTH:
+            detail = f"must be no more than {_FEATURE_LENGTH} characters"
+            errors.invalid(path, name, f"invalid feature name {shown}: {detail}")
+        elif not _FEATURE.fullmatch(name):
+            errors.invalid(path, name, f"invalid feature name {shown}: {_FEATURE_RULE}")
 
 
 def _check_addresses(given: list[Object], errors: Errors) -> None:
