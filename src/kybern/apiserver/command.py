@@ -48,7 +48,8 @@ _PAGES = ("/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version")
 GATES = frozenset((
     "APIResponseCompression", "ClearingNominatedNodeNameAfterBinding", "ClusterTrustBundle", "ComponentFlagz",
     "ComponentStatusz", "DRADeviceTaintRules", "DRAResourcePoolStatus", "HPAScaleToZero",
-    "InPlacePodVerticalScalingInitContainers", "MutablePVNodeAffinity", "RestartAllContainersOnContainerExits",
+    "InPlacePodVerticalScalingInitContainers", "MatchLabelKeysInPodTopologySpreadSelectorMerge",
+    "MutablePVNodeAffinity", "RestartAllContainersOnContainerExits",
     "StorageVersionHash", "UserNamespacesHostNetworkSupport", "WatchList", *order.GATED.values(),
     *gated_fields.gates(),
 ))  # fmt: skip

@@ -13,9 +13,11 @@ from kybern.api.core import pod_warnings
 from kybern.api.core.pod_columns import COLUMNS
 from kybern.api.core.podspec import default_pod, validate_pod_spec
 from kybern.api.core.qos import qos_class
+from kybern.api.core.scheduling_validation import MERGE_SPREAD_KEYS
 from kybern.api.field import Errors
 from kybern.api.resource import Preparation, Resource, Subresource
 from kybern.api.types import Object
+from kybern.process import features
 
 TERMINAL_PHASES = ("Succeeded", "Failed")
 _STREAM = ("create", "get")
@@ -130,8 +132,12 @@ def _open_gates(obj: Object) -> None:
 
 
 def _match_label_keys(obj: Object) -> None:
-    """matchLabelKeys of pod affinity terms become part of the term's selector, with the pod's own values (KEP-3633)."""
+    """matchLabelKeys of pod affinity terms and spread constraints become part of their selectors, with the pod's own
+    values (KEP-3633, KEP-3243)."""
     labels = obj["metadata"].get("labels") or {}
+    if features.enabled(MERGE_SPREAD_KEYS):
+        for constraint in obj["spec"].get("topologySpreadConstraints") or ():
+            _merge_keys(constraint, labels)
     for kind in ("podAffinity", "podAntiAffinity"):
         terms = at(obj, "spec", "affinity", kind) or {}
         required = terms.get("requiredDuringSchedulingIgnoredDuringExecution") or []
@@ -140,11 +146,15 @@ def _match_label_keys(obj: Object) -> None:
             for entry in terms.get("preferredDuringSchedulingIgnoredDuringExecution") or []
         ]
         for term in [*required, *preferred]:
-            for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
-                for key in term.get(field) or ():
-                    if term.get("labelSelector") is not None and key in labels:
-                        requirement = {"key": key, "operator": operator, "values": [labels[key]]}
-                        term["labelSelector"].setdefault("matchExpressions", []).append(requirement)
+            _merge_keys(term, labels)
+
+
+def _merge_keys(term: Object, labels: Object) -> None:
+    for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+        for key in term.get(field) or ():
+            if term.get("labelSelector") is not None and key in labels:
+                requirement = {"key": key, "operator": operator, "values": [labels[key]]}
+                term["labelSelector"].setdefault("matchExpressions", []).append(requirement)
 
 
 def _resized(new: Object, old: Object) -> Object:

@@ -9,7 +9,10 @@ from kybern.api import names, selectors
 from kybern.api.core.podspec_checks import follows, known_if_set, supported
 from kybern.api.field import Errors
 from kybern.api.types import Object
+from kybern.process import features
 
+MERGE_SPREAD_KEYS = "MatchLabelKeysInPodTopologySpreadSelectorMerge"
+"""The gate that makes matchLabelKeys part of a spread constraint's selector."""
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
@@ -83,7 +86,10 @@ def validate_topology_spread(constraints: list[Object], path: str, errors: Error
                 errors.invalid(f"{here}.minDomains", domains, detail)
         for policy in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             known_if_set(constraint.get(policy), ("Honor", "Ignore"), f"{here}.{policy}", errors)
-        _spread_keys(constraint, f"{here}.matchLabelKeys", errors)
+        if features.enabled(MERGE_SPREAD_KEYS):
+            _label_keys(constraint, here, errors)
+        else:
+            _spread_keys(constraint, f"{here}.matchLabelKeys", errors)
         selectors.validate_object(constraint.get("labelSelector"), f"{here}.labelSelector", errors)
 
 
@@ -187,14 +193,14 @@ def _pod_term(term: Object, path: str, errors: Errors) -> None:
     for namespace in term.get("namespaces") or ():
         follows(names.dns_label, namespace, f"{path}.namespace", errors)
     if term.get("matchLabelKeys") or term.get("mismatchLabelKeys"):
-        _affinity_keys(term, path, errors)
+        _label_keys(term, path, errors)
     key = term.get("topologyKey") or ""
     if not key:
         errors.required(f"{path}.topologyKey", "can not be empty")
     follows(names.qualified_name, key, f"{path}.topologyKey", errors)
 
 
-def _affinity_keys(term: Object, path: str, errors: Errors) -> None:
+def _label_keys(term: Object, path: str, errors: Errors) -> None:
     keys, others = term.get("matchLabelKeys") or [], term.get("mismatchLabelKeys") or []
     selector = term.get("labelSelector")
     for field, listed in (("matchLabelKeys", keys), ("mismatchLabelKeys", others)):
