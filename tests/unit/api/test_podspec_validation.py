@@ -250,6 +250,10 @@ SPEC_RULES = [
      f'{NODE}[0].matchExpressions[0].operator: Invalid value: "x": not a valid selector operator'),
     (affinity("nodeAffinity", "preferred", [{"weight": 101, "preference": {}}]), "spec.affinity.nodeAffinity."
      "preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 101: must be in the range 1-100"),
+    (in_spec(topologySpreadConstraints=[{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule",
+        "matchLabelKeys": ["a"], "labelSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [
+            {"key": "a", "operator": "In", "values": ["b"]}]}}]),
+     'spec.topologySpreadConstraints[0][0]: Invalid value: "a": exists in both matchLabelKeys and labelSelector'),
     (affinity("podAffinity", "required", [{"topologyKey": "z", "matchLabelKeys": ["a"]}]),
      f"{POD}.matchLabelKeys: Forbidden: must not be specified when labelSelector is not set"),
     (in_spec(securityContext={"runAsUser": -1}),

@@ -24,6 +24,7 @@ _RESIZABLE = ("cpu", "memory")
 _RESIZE_POLICIES = ("NotRequired", "RestartContainer")
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _RULES_LIMIT, _CODES_LIMIT = 20, 255
+_NO_POLICY = "must specify restartPolicy when restart rules are used"
 _RESTART_ALL = "RestartAllContainersOnContainerExits"
 _SIDECARS_ONLY = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
 _NOT_EPHEMERAL = (
@@ -75,8 +76,10 @@ def _init(containers: list[Object], path: str, taken: set[str], errors: Errors, 
             if container.get("restartPolicyRules"):
                 detail = "restartPolicyRules are not allowed for init containers with restart policy Always"
                 errors.forbidden(f"{here}.restartPolicyRules", detail)
-        elif policy is not None or container.get("restartPolicyRules"):
+        elif policy is not None:
             _restart_policy(container, here, errors)
+        elif container.get("restartPolicyRules"):
+            errors.required(f"{here}.restartPolicy", _NO_POLICY)
         _unique(container, here, taken, errors)
         # They run one by one, so each has the ports to itself. The index is upstream's: always the first.
         _host_ports([container], path, errors)
@@ -284,7 +287,7 @@ def _restart_policy(container: Object, path: str, errors: Errors) -> None:
     """A container's own restartPolicy, with restartPolicyRules."""
     policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or []
     if policy is None and rules:
-        errors.required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+        errors.required(f"{path}.restartPolicy", _NO_POLICY)
     known_if_set(policy, _RESTART_POLICIES, f"{path}.restartPolicy", errors)
     if len(rules) > _RULES_LIMIT:
         errors.too_many(f"{path}.restartPolicyRules", len(rules), _RULES_LIMIT)
