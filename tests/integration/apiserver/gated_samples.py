@@ -66,6 +66,7 @@ SAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("PodCertificateRequest", "pod spec"): _projected(podCertificate=_CERTIFICATE),
     ("PodLevelResources", "pod spec"): {"resources": {"requests": {"cpu": "1"}}},
     ("DRAExtendedResource", "Pod"): {
+        "spec": _container(resources={"limits": {"example.com/d": "1"}}),
         "status": {"extendedResourceClaimStatus": {"resourceClaimName": "r", "requestMappings": _MAPPINGS}}
     },
     ("DRANodeAllocatableResources", "Pod"): {

@@ -88,6 +88,7 @@ BY_FIELD: dict[str, Any] = {
     ],
     "*.effect": "NoExecute",
     "core.v1.ReplicationControllerSpec.selector": LABELS,
+    "core.v1.NodeStatus.declaredFeatures": ["Feature"],
     "core.v1.NodeFeatures.supplementalGroupsPolicy": True,
     "core.v1.NodeSpec.podCIDR": "198.51.100.0/24",
     "core.v1.NodeSpec.podCIDRs": ["198.51.100.0/24"],
@@ -169,6 +170,9 @@ BY_FIELD: dict[str, Any] = {
     "rbac.v1.Role.rules": [
         {"apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"], "verbs": ["get"]},
     ],
+    "core.v1.ContainerExtendedResourceRequest.containerName": "main",
+    "core.v1.ContainerExtendedResourceRequest.resourceName": "cpu",
+    "core.v1.ResourceHealth.health": "Healthy",
     "core.v1.PodStatus.qosClass": "Burstable",
     "core.v1.PodStatus.hostIPs": [{"ip": "192.0.2.8"}],
     "core.v1.PodStatus.podIPs": [{"ip": "192.0.2.7"}],
@@ -412,9 +416,18 @@ def _pod_spec(made: dict[str, Any], variant: int) -> None:
         del made[field]
 
 
+def _pod_status(made: dict[str, Any], variant: int) -> None:
+    """Ephemeral containers are given no devices, and pods with a node (see _pod_spec) are nominated for none."""
+    if variant % 2:
+        del made["nominatedNodeName"]
+    for one in made["ephemeralContainerStatuses"]:
+        del one["allocatedResourcesStatus"]
+
+
 AFTERWARDS = {
     "core.v1.Container": _container,
     "core.v1.PodSpec": _pod_spec,
+    "core.v1.PodStatus": _pod_status,
     "core.v1.Service": _service_status,
     "core.v1.ServiceSpec": _service,
     "batch.v1.JobSpec": _job,
