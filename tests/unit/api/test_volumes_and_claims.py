@@ -166,15 +166,21 @@ def test_an_unbound_claim_gets_its_volume_and_nothing_else() -> None:
 
 def test_attributes_are_not_given_up() -> None:
     old = changed(CLAIM, "spec.volumeAttributesClassName", "fast")
-    said = "spec.volumeAttributesClassName: Forbidden: update from non-nil value to "
-    assert problems(PersistentVolumeClaim(), CLAIM, old) == [f"{said}nil is forbidden"]
-    assert problems(PersistentVolumeClaim(), changed(old, "spec.volumeAttributesClassName", ""), old) == [
-        f"{said}an empty string is forbidden"
+    assert problems(PersistentVolumeClaim(), CLAIM, old) == []
+    had = changed(old, "status.currentVolumeAttributesClassName", "fast")
+    said = "spec.volumeAttributesClassName: Forbidden: update to {} is forbidden when "
+    said += "status.currentVolumeAttributesClassName is not nil"
+    assert problems(PersistentVolumeClaim(), CLAIM, had) == [said.format("nil")]
+    assert problems(PersistentVolumeClaim(), changed(old, "spec.volumeAttributesClassName", ""), had) == [
+        said.format("empty string")
     ]
+    assert problems(PersistentVolumeClaim(), changed(old, "spec.volumeAttributesClassName", "slow"), had) == []
 
 
 def test_status_of_a_claim() -> None:
     wrong = changed(CLAIM, "status.allocatedResourceStatuses", {"cpu": "Pending"})
     assert problems(PersistentVolumeClaim(), wrong, CLAIM, "status") == [
-        'status.allocatedResourceStatus: Unsupported value: "cpu": supported values: "storage"'
+        'status.allocatedResourceStatuses: Unsupported value: "cpu": supported values: "storage"',
+        'status.allocatedResourceStatuses: Unsupported value: "cpu": supported values: "ControllerResizeInProgress", '
+        '"ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"',
     ]

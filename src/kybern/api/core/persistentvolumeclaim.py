@@ -6,6 +6,7 @@ from kybern.api import meta, names, quantity, validation
 from kybern.api.cells import access_modes, at, text
 from kybern.api.core.claim_validation import default_claim_spec, normalize_sources, validate_claim_spec
 from kybern.api.core.persistentvolume import BETA_CLASS, phase, storage_class
+from kybern.api.core.resources_validation import is_native
 from kybern.api.field import Errors
 from kybern.api.resource import AGE, Column, Preparation, Resource
 from kybern.api.types import Object
@@ -15,6 +16,10 @@ PROTECTION = "kubernetes.io/pvc-protection"
 _IMMUTABLE = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
+_RESIZES = (
+    "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizePending", "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+)  # fmt: skip
 _CLASS, _ATTRIBUTES = "storageClassName", "volumeAttributesClassName"
 
 
@@ -85,12 +90,16 @@ class PersistentVolumeClaim(Resource):
             errors.forbidden("spec", _IMMUTABLE)
         _check_growth(obj["spec"], old, errors)
         validation.unchanged(obj["spec"].get("volumeMode"), old["spec"].get("volumeMode"), "volumeMode", errors)
-        _check_attributes(obj["spec"].get(_ATTRIBUTES), old["spec"].get(_ATTRIBUTES), errors)
+        if at(old, "status", "currentVolumeAttributesClassName") is not None:
+            _check_attributes(obj["spec"].get(_ATTRIBUTES), old["spec"].get(_ATTRIBUTES), errors)
 
     def validate_status(self, obj: Object, old: Object, errors: Errors) -> None:
         status = obj.get("status") or {}
-        for name in status.get("allocatedResourceStatuses") or ():
-            _check_resource(name, "status.allocatedResourceStatus", errors)
+        for name, stage in (status.get("allocatedResourceStatuses") or {}).items():
+            _check_resource(name, "status.allocatedResourceStatuses", errors)
+            if stage not in _RESIZES:
+                # It is the name that upstream shows.
+                errors.unsupported("status.allocatedResourceStatuses", name, _RESIZES)
         for name, amount in (status.get("allocatedResources") or {}).items():
             _check_resource(name, "status.allocatedResources", errors)
             validation.amount(amount, f"status.allocatedResources[{name}]", errors)
@@ -113,19 +122,18 @@ def _check_growth(spec: Object, old: Object, errors: Errors) -> None:
 
 
 def _check_attributes(new: str | None, old: str | None, errors: Errors) -> None:
-    if old is None or new == old:
-        return
-    if new is None:
-        errors.forbidden(f"spec.{_ATTRIBUTES}", "update from non-nil value to nil is forbidden")
-    elif not new:
-        errors.forbidden(f"spec.{_ATTRIBUTES}", "update from non-nil value to an empty string is forbidden")
+    """A class that the volume has by now is not given up, only changed."""
+    if new != old and not new:
+        what = "nil" if new is None else "empty string"
+        detail = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
+        errors.forbidden(f"spec.{_ATTRIBUTES}", detail)
 
 
 def _check_resource(name: str, path: str, errors: Errors) -> None:
     problems = names.qualified_name(name)
     for problem in problems:
         errors.invalid(path, name, problem)
-    if not problems and "/" not in name and name != "storage":
+    if not problems and is_native(name) and name != "storage":
         errors.unsupported(path, name, ("storage",))
 
 
