@@ -21,8 +21,6 @@ from kybern.process.daemon import OperatorError
 
 STDOUT = "-"
 MEGABYTE = 1 << 20
-DEFAULT_MEGABYTES = 100
-"""A file's size where none is given."""
 PACKED = ".gz"
 DAY = 86400.0
 _STAMP = "%Y-%m-%dT%H-%M-%S.%f"
@@ -31,15 +29,15 @@ log = logging.getLogger(__name__)
 
 
 class AuditLog:
-    """Appends lines to a file, or to standard output. Beyond `megabytes` the file is set aside, and compressed if
-    `compress`; of such `backups` are kept (0: all), none older than `days` (0: any age)."""
+    """Appends lines to a file, or to standard output. Beyond `megabytes` (0: never) the file is set aside, and
+    compressed if `compress`; of such `backups` are kept (0: all), none older than `days` (0: any age)."""
 
     def __init__(
         self, path: str, *, megabytes: int = 0, backups: int = 0, days: int = 0, compress: bool = False
     ) -> None:
         """Raises OperatorError where it can't be written to."""
         self._path = Path(path)
-        self._limit = (megabytes or DEFAULT_MEGABYTES) * MEGABYTE
+        self._limit = megabytes * MEGABYTE or float("inf")
         self._backups, self._days, self._compress = backups, days, compress
         self._compressing: list[threading.Thread] = []
         try:

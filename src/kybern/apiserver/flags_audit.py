@@ -29,10 +29,10 @@ def add_flags(add: Add) -> None:
         help="audit Policy that says which requests are written down")  # fmt: skip
     add("--audit-log-path", default="", metavar="FILE", help="where they are written down; - is standard output")
     add("--audit-log-format", choices=("json", "legacy"), default="json", help="the form of a line")
-    add("--audit-log-maxsize", type=int, default=0, metavar="MB",
-        help="the size at which the file is set aside; 100 where it is 0")  # fmt: skip
-    add("--audit-log-maxbackup", type=int, default=0, metavar="N", help="how many set aside are kept; 0 for all")
-    add("--audit-log-maxage", type=int, default=0, metavar="DAYS", help="how long they are kept; 0 for any age")
+    add("--audit-log-maxsize", type=int, default=100, metavar="MB",
+        help="the size at which the file is set aside; 0 for never")  # fmt: skip
+    add("--audit-log-maxbackup", type=int, default=100, metavar="N", help="how many set aside are kept; 0 for all")
+    add("--audit-log-maxage", type=int, default=366, metavar="DAYS", help="how long they are kept; 0 for any age")
     add("--audit-log-compress", default=False, **flag, help="compress what is set aside")
     add("--audit-webhook-config-file", type=Path, default=None, metavar="FILE",
         help="kubeconfig of a server that events are posted to")  # fmt: skip

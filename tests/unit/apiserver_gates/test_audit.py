@@ -165,6 +165,14 @@ def test_the_file_is_set_aside_at_its_size_and_old_ones_are_removed(
     assert firsts["audit.log"] == "4"
 
 
+def test_a_log_without_a_size_is_never_set_aside(tmp_path: Path) -> None:
+    log = AuditLog(str(tmp_path / "audit.log"), backups=1, days=1)
+    for _ in range(101):
+        log.append([b"x" * MEGABYTE])
+    log.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["audit.log"]
+
+
 def test_what_can_not_be_made_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OperatorError, match="--audit-log-path"):

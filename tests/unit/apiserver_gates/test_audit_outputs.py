@@ -237,6 +237,7 @@ async def test_flags_make_both_outputs_by_upstreams_defaults(tmp_path: Path, con
         json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [METADATA]})
     )
     args = parsed(f"--audit-log-path={tmp_path / 'log'}", f"--audit-webhook-config-file={config}")
+    assert (args.audit_log_maxsize, args.audit_log_maxbackup, args.audit_log_maxage) == (100, 100, 366)
     assert flags_audit.audit(args) is None
     args.audit_policy_file = tmp_path / "policy"
     flags_audit.check(args)
