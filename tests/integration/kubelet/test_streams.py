@@ -169,6 +169,14 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
+async def read_some(stream: Stream, size: int) -> bytes:
+    """The next `size` bytes, which may come in pieces."""
+    read = b""
+    while len(read) < size and (piece := await stream.read()):
+        read += piece
+    return read
+
+
 async def test_ports(node: Node, pod: Pod) -> None:
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -177,14 +185,14 @@ async def test_ports(node: Node, pod: Pod) -> None:
         connection, refused = await forwarder.open(port), await forwarder.open(1)
         assert b"connection refused" in await read_all(refused.error)
         await connection.data.write(b"abc")
-        assert await connection.data.read() == b"ABC"
+        assert await read_some(connection.data, 3) == b"ABC"
         await connection.data.close_write()
         assert await read_all(connection.data) == b""
     url, protocol = f"{node.url}/portForward/default/p?port={port}", "v4.channel.k8s.io"
     reader, writer, _ = await client.upgrade(url, node.tls, [protocol], to=WEBSOCKET)
     async with port_forward.connect_websocket(reader, writer, [port], protocol) as (connection,):
         await connection.data.write(b"def")
-        assert await connection.data.read() == b"DEF"
+        assert await read_some(connection.data, 3) == b"DEF"
     server.close()
 
 
